@@ -1,9 +1,9 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // Two projects: `unit` needs nothing but Node; `e2e` and `oracle` call foreign
 // programs (dtc, iasl, QEMU) and real guests, one file at a time, since a boot
 // under TCG takes a whole core.
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       {
@@ -32,3 +32,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;
