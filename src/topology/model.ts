@@ -1,5 +1,5 @@
 import type { Range } from '../bytes/index.ts';
-import type { Place } from './diagnostic.ts';
+import type { KernelVersion, Place } from './diagnostic.ts';
 
 /**
  * The resolved topology: everything derived, every number a number, every name bound.
@@ -31,7 +31,17 @@ export interface Model {
   readonly coverage: readonly CoverageRow[];
   readonly firmware: FirmwareOptions;
   readonly expect: Expectations;
+  /** Kernel and page size this topology is made for; `check` and `boot` assume them. */
+  readonly guest: GuestTarget;
   readonly place: Place;
+}
+
+/** The guest that a topology is made for. */
+export interface GuestTarget {
+  /** The oldest Linux it is meant for; absent: whatever is asked about. */
+  readonly kernel?: KernelVersion;
+  /** Page size in bytes: 4096, 16384 or 65536. */
+  readonly pageSize: bigint;
 }
 
 export type Board = 'virt' | 'q35' | 'emulator';
