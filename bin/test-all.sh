@@ -1,0 +1,14 @@
+#!/bin/sh
+# Everything that is checked before a change lands, on a bare Debian machine with Node:
+# installs the judges (QEMU, dtc, libfdt, a C compiler ...), then runs every test there is.
+#   npm run test:all [-- STEP...]      steps: see test/run.js
+set -eu
+cd "$(dirname "$0")/.."
+
+sh bin/install-tools.sh \
+  qemu-system-arm qemu-system-x86 \
+  device-tree-compiler libfdt-dev gcc libc6-dev \
+  dt-schema python3-libfdt \
+  xz-utils zstd cpio libxml2-utils shellcheck
+[ -d node_modules ] || npm ci --no-audit --no-fund
+exec node test/run.js "$@"
