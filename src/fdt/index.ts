@@ -41,3 +41,5 @@ export { writeFdt, type MemReserve, type WriteOptions } from './write.ts';
 export { type StringSharing } from './strings.ts';
 export { readFdt, type FdtBlob, type NodeOffsets, type ReadLimits } from './read.ts';
 export { type FdtWarning, type FdtWarningCode } from './warnings.ts';
+export { mergeFdt, type FdtRemoval, type MergeOptions } from './merge.ts';
+export { printDts } from './dts.ts';

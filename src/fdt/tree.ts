@@ -115,22 +115,39 @@ function normalUnit(unit: string): string {
     .join(',');
 }
 
-/**
- * The children of `node` that a path component or an overlay's node may mean: the one of exactly
- * that name; else those with the same unit address written otherwise (`@08000000`, `@800ABC`);
- * else, when `name` has no unit address, all of that base name.
- */
-export function matchChildren(children: Iterable<FdtNode>, name: string): readonly FdtNode[] {
-  const wanted = splitName(name);
-  const unit = wanted.unit === undefined ? undefined : normalUnit(wanted.unit);
-  const found: FdtNode[] = [];
-  for (const child of children) {
-    if (child.name === name) return [child];
-    if (!child.name.startsWith(`${wanted.base}@`)) continue;
-    const other = splitName(child.name).unit ?? '';
-    if (unit === undefined || normalUnit(other) === unit) found.push(child);
+/** Children by what a path component, or a node of an overlay, may call them. */
+export class ChildIndex {
+  readonly #exact = new Map<string, FdtNode>();
+  readonly #normal = new Map<string, FdtNode[]>();
+  readonly #base = new Map<string, FdtNode[]>();
+
+  constructor(children: Iterable<FdtNode>) {
+    for (const child of children) {
+      const { base, unit } = splitName(child.name);
+      if (!this.#exact.has(child.name)) this.#exact.set(child.name, child);
+      if (unit === undefined) continue;
+      append(this.#base, base, child);
+      append(this.#normal, `${base}@${normalUnit(unit)}`, child);
+    }
   }
-  return found;
+
+  /**
+   * The child of exactly that name; else those with the same unit address written otherwise
+   * (`@08000000`, `@800ABC`); else, when `name` has no unit address, all of that base name.
+   */
+  match(name: string): readonly FdtNode[] {
+    const exact = this.#exact.get(name);
+    if (exact !== undefined) return [exact];
+    const { base, unit } = splitName(name);
+    if (unit === undefined) return this.#base.get(base) ?? [];
+    return this.#normal.get(`${base}@${normalUnit(unit)}`) ?? [];
+  }
+}
+
+function append(lists: Map<string, FdtNode[]>, key: string, node: FdtNode): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [node]);
+  else list.push(node);
 }
 
 /**
@@ -143,7 +160,7 @@ export function findPath(root: FdtNode, path: string): FdtNode | undefined {
   let node = root;
   for (const name of path.split('/')) {
     if (name === '') continue;
-    const [child, another] = matchChildren(node.children, name);
+    const [child, another] = new ChildIndex(node.children).match(name);
     if (child === undefined) return undefined;
     if (another !== undefined) {
       throw new FdtTreeError('fdt/path', path, `"${name}" may be ${child.name} or ${another.name}`);
