@@ -14,3 +14,5 @@ export { DEFAULT_SERIES, customGuest, fetchGuest, type FetchOptions, type Guest 
 export { type GuestArch } from './manifest.ts';
 export { ModuleTree, type KernelModule } from './modules.ts';
 export { moduleName, readModuleInfo, type ModuleInfo } from './modinfo.ts';
+export { readCpio, writeCpio, type CpioEntry } from './cpio.ts';
+export { buildInitramfs, type InitramfsOptions } from './initramfs.ts';

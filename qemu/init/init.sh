@@ -1,0 +1,511 @@
+#!/bin/busybox sh
+# The guest's side of a boot: loads modules, works through /viommu/plan, reports, powers off.
+#
+# Every report is one record of the kernel's log, `VT1 <number> <kind> key=value ...`, written to
+# /dev/kmsg: the kernel prints a record in one piece, so none of its own messages can fall into
+# the middle of a line, and what happened first stands first. docs: src/guest/report.ts.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+mkdir -p /run
+
+# Without this the kernel drops records of ours as soon as there are more than ten in five seconds.
+echo on >/proc/sys/kernel/printk_devkmsg
+read -r was rest </proc/sys/kernel/printk
+echo 7 >/proc/sys/kernel/printk
+if [ -c /dev/kmsg ]; then exec 3>/dev/kmsg; else exec 3>/dev/console; fi
+
+N=0
+# say KIND key=value...: one record. Level 1 is printed under `quiet` as well.
+say() {
+  N=$((N + 1))
+  echo "<1>VT1 $N $*" >&3
+}
+
+# enc VALUE: percent-encodes what would end a value, into E. Cut to 300 characters, since a record
+# of the kernel's log has at most 1024 and each of them may become three.
+enc() {
+  E=${1:0:300}
+  E=${E//%/%25}
+  E=${E// /%20}
+  E=${E//	/%09}
+  E=${E//
+/%0a}
+}
+
+# link PATH: the last part of what a symbolic link points to, into L; empty without one.
+link() {
+  L=
+  if [ -e "$1" ]; then
+    cd -P "$1" 2>/dev/null && L=${PWD##*/}
+    cd /
+  fi
+}
+
+# real PATH: the path without links, into R; empty when it does not exist.
+real() {
+  R=
+  if cd -P "$1" 2>/dev/null; then R=$PWD; fi
+  cd /
+}
+
+# place PATH: which PCI or platform device a path below /sys/devices belongs to, into AT.
+place() {
+  AT=
+  IFS=/
+  for part in $1; do
+    if [ -e "/sys/bus/pci/devices/$part" ] || [ -e "/sys/bus/platform/devices/$part" ]; then
+      AT=$part
+    fi
+  done
+  unset IFS
+}
+
+# blob NAME FILE [bytes]: size and hash of a file, and its bytes, compressed: QEMU pads a tree to
+# 1 MiB. More than 64 KiB even so are not sent.
+blob() {
+  [ -r "$2" ] || return
+  sha256sum "$2" >/run/hash
+  read -r hash rest </run/hash
+  wc -c <"$2" >/run/size
+  read -r size </run/size
+  count=0
+  if [ "$3" = bytes ]; then
+    gzip -c "$2" | base64 -w 800 >/run/base64
+    wc -l </run/base64 >/run/count
+    read -r count </run/count
+    [ "$count" -le 110 ] || count=0
+  fi
+  say blob name=$1 size=$size sha256=$hash chunks=$count
+  [ "$count" -gt 0 ] || return
+  i=0
+  while read -r line; do
+    say chunk name=$1 index=$i data=$line
+    i=$((i + 1))
+  done </run/base64
+}
+
+report_firmware() {
+  blob fdt /sys/firmware/fdt bytes
+  for table in /sys/firmware/acpi/tables/*; do
+    case ${table##*/} in
+      VIOT* | IORT* | MCFG* | APIC*) blob "${table##*/}" "$table" bytes ;;
+      data | dynamic | '*') ;;
+      *) blob "${table##*/}" "$table" ;;
+    esac
+  done
+}
+
+report_iommus() {
+  for iommu in /sys/class/iommu/*; do
+    [ -e "$iommu" ] || continue
+    name=${iommu##*/}
+    real "$iommu/device"
+    place "$R"
+    enc "$R"
+    say iommu name=$name at=$AT path=$E
+    for device in "$iommu"/devices/*; do
+      [ -e "$device" ] && say iommudev iommu=$name device=${device##*/}
+    done
+  done
+}
+
+report_groups() {
+  for group in /sys/kernel/iommu_groups/*; do
+    [ -e "$group" ] || continue
+    id=${group##*/}
+    type=
+    read -r type <"$group/type"
+    say group id=$id type=$type
+    for device in "$group"/devices/*; do
+      [ -e "$device" ] && say groupdev id=$id device=${device##*/}
+    done
+    while read -r start end type; do
+      say resv id=$id start=$start end=$end type=$type
+    done <"$group/reserved_regions"
+  done
+}
+
+report_pci() {
+  for path in /sys/bus/pci/devices/*; do
+    [ -e "$path" ] || continue
+    at=${path##*/}
+    read -r vendor <"$path/vendor"
+    read -r device <"$path/device"
+    read -r class <"$path/class"
+    link "$path/driver"
+    driver=$L
+    link "$path/iommu_group"
+    group=$L
+    link "$path/iommu"
+    irqs=
+    for irq in "$path"/msi_irqs/*; do
+      [ -e "$irq" ] || continue
+      read -r mode <"$irq"
+      irqs=$irqs,${irq##*/}:$mode
+    done
+    say pci at=$at vendor=$vendor device=$device class=$class driver=$driver group=$group iommu=$L msi=${irqs#,}
+    i=0
+    while read -r start end flags; do
+      case $flags in 0x0000000000000000) ;; *) say bar at=$at index=$i start=$start end=$end flags=$flags ;; esac
+      i=$((i + 1))
+    done <"$path/resource"
+  done
+}
+
+report_devices() {
+  for path in /sys/bus/platform/devices/*; do
+    link "$path/iommu_group"
+    group=$L
+    link "$path/driver"
+    driver=$L
+    # The board has dozens of platform devices; those with a say here are in a group, or virtio's.
+    case $driver in virtio-mmio | *smmu*) ;; *) [ -n "$group" ] || continue ;; esac
+    link "$path/iommu"
+    say platform at=${path##*/} driver=$driver group=$group iommu=$L
+  done
+  for path in /sys/bus/virtio/devices/*; do
+    [ -e "$path" ] || continue
+    link "$path/driver"
+    driver=$L
+    real "$path"
+    place "$R"
+    read -r device <"$path/device"
+    read -r features <"$path/features"
+    say virtio name=${path##*/} at=$AT device=$device driver=$driver features=$features
+  done
+  for path in /sys/class/block/*; do
+    [ -e "$path/device" ] || continue
+    real "$path"
+    place "$R"
+    read -r sectors <"$path/size"
+    say block name=${path##*/} at=$AT sectors=$sectors
+  done
+  for path in /sys/class/net/*; do
+    [ -e "$path/device" ] || continue
+    real "$path"
+    place "$R"
+    read -r mac <"$path/address"
+    say net name=${path##*/} at=$AT mac=$mac
+  done
+  [ -r /sys/kernel/debug/devices_deferred ] || return
+  while read -r device reason; do
+    enc "$reason"
+    say deferred device=$device reason=$E
+  done </sys/kernel/debug/devices_deferred
+}
+
+# find_child CLASS: the block device or network interface of the device $at, into FOUND; waits for
+# it up to $timeout seconds (a deferred probe takes ten).
+find_child() {
+  tries=$((timeout * 10))
+  while :; do
+    for path in /sys/class/$1/*; do
+      [ -e "$path/device" ] || continue
+      real "$path"
+      place "$R"
+      if [ "$AT" = "$at" ]; then
+        FOUND=${path##*/}
+        return 0
+      fi
+    done
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || return 1
+    usleep 100000
+  done
+}
+
+# limited COMMAND...: runs it in the background, waits $timeout seconds; a process stuck in the
+# kernel cannot be killed, so it is left behind.
+limited() {
+  rm -f /run/fifo
+  mkfifo /run/fifo
+  exec 4<>/run/fifo
+  { "$@" >/run/out 2>/run/err; echo $? >/run/fifo; } &
+  STATUS=timeout
+  read -r -t $timeout STATUS <&4
+  exec 4>&-
+}
+
+# last_error [STATUS]: the last line that a program wrote to /run/err, encoded, into E; empty when
+# its status is 0 (dd writes there in any case).
+last_error() {
+  MESSAGE=
+  [ "$1" = 0 ] || while read -r line; do MESSAGE=$line; done </run/err
+  enc "$MESSAGE"
+}
+
+# read_hash BLOCK-DEVICE SKIP COUNT: sha256 of COUNT bytes at SKIP, past the page cache.
+read_hash() {
+  if [ $(($2 % 4096 + $3 % 4096)) = 0 ]; then
+    chunk=4096
+    [ $(($2 % 1048576 + $3 % 1048576)) = 0 ] && chunk=1048576
+  else
+    chunk=512
+  fi
+  dd if=/dev/$1 bs=$chunk skip=$(($2 / chunk)) count=$(($3 / chunk)) iflag=direct >/run/data || return
+  sha256sum /run/data
+}
+
+do_disk() {
+  if ! find_child block; then
+    say disk at=$at status=absent
+    return
+  fi
+  read -r sectors <"/sys/class/block/$FOUND/size"
+  bytes=${bytes:-$((sectors * 512))}
+  limited read_hash $FOUND ${offset:-0} $bytes
+  hash=
+  [ "$STATUS" = 0 ] && read -r hash rest </run/out
+  last_error $STATUS
+  rm -f /run/data
+  say disk at=$at name=$FOUND status=$STATUS size=$((sectors * 512)) offset=${offset:-0} bytes=$bytes sha256=$hash error=$E
+}
+
+# write_pattern BLOCK-DEVICE OFFSET BYTES
+write_pattern() {
+  yes "${seed:-viommu-topo}" | head -c $3 >/run/pattern
+  dd if=/run/pattern of=/dev/$1 bs=512 seek=$(($2 / 512)) oflag=direct conv=notrunc,fsync || return
+  sha256sum /run/pattern
+  read_hash $1 $2 $3
+}
+
+do_write() {
+  if ! find_child block; then
+    say write at=$at status=absent
+    return
+  fi
+  limited write_pattern $FOUND ${offset:-0} ${bytes:-65536}
+  wrote= reread=
+  [ "$STATUS" = 0 ] && { read -r wrote rest; read -r reread rest; } </run/out
+  last_error $STATUS
+  rm -f /run/data /run/pattern
+  say write at=$at name=$FOUND status=$STATUS offset=${offset:-0} bytes=${bytes:-65536} sha256=$wrote reread=$reread error=$E
+}
+
+do_nic() {
+  if ! find_child net; then
+    say nic at=$at status=absent
+    return
+  fi
+  target=${target:-10.0.2.2}
+  ip link set "$FOUND" up
+  ip addr add "${address:-10.0.2.15/24}" dev "$FOUND"
+  tries=$((timeout * 10)) carrier=0
+  while read -r carrier <"/sys/class/net/$FOUND/carrier"; [ "$carrier" != 1 ] && [ $tries -gt 0 ]; do
+    tries=$((tries - 1))
+    usleep 100000
+  done
+  limited ping -c ${count:-3} -i 0.1 -W 3 -s ${bytes:-1400} -I "$FOUND" "$target"
+  sent=0 received=0
+  while read -r a b c d e; do
+    [ "$b $c" = 'packets transmitted,' ] && sent=$a received=$d
+  done </run/out
+  last_error $STATUS
+  read -r rx <"/sys/class/net/$FOUND/statistics/rx_bytes"
+  read -r tx <"/sys/class/net/$FOUND/statistics/tx_bytes"
+  say nic at=$at name=$FOUND status=$STATUS target=$target carrier=$carrier sent=$sent received=$received rx=$rx tx=$tx error=$E
+  ip addr flush dev "$FOUND"
+  ip link set "$FOUND" down
+}
+
+# put VALUE FILE: writes to sysfs; what the kernel answered goes into E, empty when it took it.
+put() {
+  { echo "$1" >"$2"; } 2>/run/err
+  last_error
+}
+
+do_unbind() {
+  put "$at" "/sys/bus/${bus:-pci}/devices/$at/driver/unbind"
+  say unbind at=$at error=$E
+}
+
+do_bind() {
+  if [ -n "$driver" ]; then
+    put "$driver" "/sys/bus/${bus:-pci}/devices/$at/driver_override"
+    put "$at" "/sys/bus/${bus:-pci}/drivers/$driver/bind"
+  else
+    put "$at" "/sys/bus/${bus:-pci}/drivers_probe"
+  fi
+  failed=$E
+  link "/sys/bus/${bus:-pci}/devices/$at/driver"
+  say bind at=$at driver=$L error=$failed
+}
+
+do_type() {
+  link "/sys/bus/${bus:-pci}/devices/$at/iommu_group"
+  put "$to" "/sys/kernel/iommu_groups/$L/type"
+  failed=$E type=
+  read -r type <"/sys/kernel/iommu_groups/$L/type"
+  say type at=$at group=$L type=$type error=$failed
+}
+
+do_wait() {
+  tries=$((timeout * 10))
+  while link "/sys/bus/${bus:-pci}/devices/$at/driver"; [ -z "$L" ] && [ $tries -gt 0 ]; do
+    tries=$((tries - 1))
+    usleep 100000
+  done
+  say wait at=$at driver=$L
+}
+
+# A page of memory whose address and content can be seen from here, and that nobody else touches:
+# the top of the stack of a sleeping process, full of an environment variable. Its frame number
+# is in pagemap, its content in mem. Sets PAGE (where the process has it) and GPA.
+watch_page() {
+  [ -z "$WATCHER" ] || return
+  fill=viommu-topo-----
+  while [ ${#fill} -lt 16384 ]; do fill=$fill$fill; done
+  FILL=$fill sleep 1000000 &
+  WATCHER=$!
+  tries=50 comm=
+  while read -r comm <"/proc/$WATCHER/comm"; [ "$comm" != sleep ] && [ $tries -gt 0 ]; do
+    tries=$((tries - 1))
+    usleep 20000
+  done
+  while read -r range mode offset dev inode name; do
+    [ "$name" = '[stack]' ] && PAGE=$((0x${range#*-} / 4096 - 2))
+  done <"/proc/$WATCHER/maps"
+  dd if=/proc/$WATCHER/pagemap bs=8 skip=$PAGE count=1 2>/dev/null | hexdump -v -e '2/4 "%u " "\n"' >/run/frame
+  read -r low high </run/frame
+  GPA=$(((((high & 0x7fffff) << 32) | low) * 4096))
+}
+
+watch_hash() {
+  dd if=/proc/$WATCHER/mem bs=4096 skip=$PAGE count=1 2>/dev/null | sha256sum >/run/hash
+  read -r HASH rest </run/hash
+}
+
+# The registers of QEMU's educational device, docs/specs/edu: source, destination, count, command.
+do_edu() {
+  path=/sys/bus/pci/devices/$at
+  if [ ! -e "$path" ]; then
+    say edu at=$at status=absent
+    return
+  fi
+  # Only the bind of a driver makes Linux read iommu-map for a device; pci-stub does nothing else.
+  if [ ! -e "$path/driver" ] && [ "$stub" != no ]; then
+    echo pci-stub >"$path/driver_override"
+    echo "$at" >/sys/bus/pci/drivers/pci-stub/bind
+  fi
+  echo 1 >"$path/enable"
+  # Command register: memory space and bus master.
+  printf '\006\000' | dd of="$path/config" bs=2 seek=2 count=1 conv=notrunc 2>/dev/null
+  read -r bar rest <"$path/resource"
+  link "$path/iommu_group"
+  group=$L
+  watch_page
+  watch_hash
+  before=$HASH
+  case $iova in '' | watch) iova=$GPA ;; esac
+  # One word is one fault; the kernel prints ten in five seconds and drops the rest.
+  bytes=${bytes:-4}
+  say edustart at=$at dir=$dir iova=$(printf '0x%x' $((iova))) bytes=$bytes gpa=$(printf '0x%x' $GPA)
+  if [ "$dir" = write ]; then
+    devmem $((bar + 0x80)) 64 0x40000
+    devmem $((bar + 0x88)) 64 $iova
+    command=3
+  else
+    devmem $((bar + 0x80)) 64 $iova
+    devmem $((bar + 0x88)) 64 0x40000
+    command=1
+  fi
+  devmem $((bar + 0x90)) 64 $bytes
+  devmem $((bar + 0x98)) 32 $command
+  status=timeout tries=50
+  while [ $tries -gt 0 ]; do
+    usleep 20000
+    state=$(devmem $((bar + 0x98)) 32)
+    if [ $((state & 1)) = 0 ]; then
+      status=0
+      break
+    fi
+    tries=$((tries - 1))
+  done
+  # The fault comes through the event queue, a little later.
+  usleep 100000
+  watch_hash
+  changed=0
+  [ "$before" = "$HASH" ] || changed=1
+  say edu at=$at status=$status dir=$dir group=$group before=$before after=$HASH changed=$changed id=$(devmem $bar 32)
+}
+
+# await: tells the host that the guest stands still, and goes on at a line from the console.
+do_await() {
+  say await tag=$tag
+  answer=
+  read -r -t $timeout answer </dev/console
+  enc "$answer"
+  say awaited tag=$tag answer=$E
+}
+
+# Messages from before the console was told everything (`quiet`).
+do_klog() {
+  dmesg >/run/dmesg
+  while read -r line; do
+    case $line in
+      *'VT1 '*) ;;
+      *ommu* | *OMMU* | *irtio* | *DMA* | *fault* | *Oops* | *BUG* | *WARN* | *defer* | *VIOT* | *OF:* | *GIC* | *msi* | *MSI*)
+        enc "$line"
+        say klog text=$E
+        ;;
+    esac
+  done </run/dmesg
+}
+
+load_modules() {
+  [ -r /viommu/modules ] || return
+  while read -r name; do
+    insmod "/viommu/ko/$name.ko" 2>/run/err
+    result=$?
+    last_error $result
+    say module name=$name status=$result error=$E
+  done </viommu/modules
+}
+
+# run_line VERB key=value...: one line of the plan; unknown verbs are reported, not ignored.
+run_line() {
+  verb=$1
+  shift
+  at= bus= bytes= offset= seed= count= target= address= driver= to= iova= dir=write stub= tag= seconds=1
+  timeout=20
+  for pair; do
+    case $pair in
+      at=* | bus=* | bytes=* | offset=* | seed=* | count=* | target=* | address=* | driver=* | to=* | iova=* | dir=* | stub=* | tag=* | seconds=* | timeout=*)
+        eval "${pair%%=*}=\${pair#*=}"
+        ;;
+      *) say badplan verb=$verb argument=$pair ;;
+    esac
+  done
+  case $verb in
+    firmware) report_firmware ;;
+    inventory) report_iommus; report_groups; report_pci; report_devices ;;
+    disk | write | nic | bind | unbind | type | wait | edu | await | klog) do_$verb ;;
+    rescan) put 1 /sys/bus/pci/rescan; say rescan error=$E ;;
+    remove) put 1 "/sys/bus/pci/devices/$at/remove"; say remove at=$at error=$E ;;
+    mark) say mark tag=$tag ;;
+    sleep) sleep "$seconds" ;;
+    modules) load_modules ;;
+    *) say badplan verb=$verb ;;
+  esac
+}
+
+read -r release </proc/sys/kernel/osrelease
+read -r version </proc/sys/kernel/version
+read -r uptime rest </proc/uptime
+enc "$version"
+say begin protocol=1 release=$release version=$E uptime=$uptime console=$was
+read -r cmdline </proc/cmdline
+while [ -n "$cmdline" ]; do
+  enc "$cmdline"
+  say cmdline text=$E
+  cmdline=${cmdline:300}
+done
+while read -r line <&5; do
+  case $line in '' | '#'*) ;; *) run_line $line ;; esac
+done 5</viommu/plan
+read -r uptime rest </proc/uptime
+say end lines=$((N + 1)) uptime=$uptime
+poweroff -f
