@@ -15,7 +15,10 @@ interface Labelled {
   readonly parent: FdtNode | undefined;
 }
 
-/** Names every node that has a phandle: `its`, or `its_8080000` when there are several `its`. */
+/**
+ * Names every node that has a phandle: `its`, or `its_8080000` when there are several `its`. The
+ * root cannot have a label before its slash; `&{/}` refers to it.
+ */
 export function labelNodes(root: FdtNode): Labels {
   const owners = new Map<number, { node: FdtNode; parent: FdtNode | undefined }>();
   const uses = new Map<string, number>();
@@ -30,6 +33,10 @@ export function labelNodes(root: FdtNode): Labels {
   const byPhandle = new Map<number, Labelled>();
   const taken = new Set<string>();
   for (const [phandle, { node, parent }] of owners) {
+    if (parent === undefined) {
+      byPhandle.set(phandle, { label: '{/}', node, parent });
+      continue;
+    }
     const { base, unit } = splitName(node.name);
     const short = identifier(base);
     let label = short;
@@ -96,6 +103,12 @@ export function isReference(name: string): boolean {
 }
 
 /**
+ * dtc keeps the labels of a value in a list that it walks for each of them: 64 K take it 20 s. A
+ * longer list of references is printed as numbers, which mean the same.
+ */
+const LABELS_MAX = 2048;
+
+/**
  * The entries of a property with references, phandles turned into labels; undefined unless all of
  * it can be read that way.
  */
@@ -115,6 +128,7 @@ export function decodeReferences(
     const row: ShownCell[] = cells.slice(at, at + length);
     row[entry.phandle] = target.label;
     rows.push(row);
+    if (rows.length > LABELS_MAX) return undefined;
     at += length;
   }
   return rows;
