@@ -1,4 +1,4 @@
-export type { AcpiProblem } from './problem.ts';
+export type { AcpiProblem, AcpiSeverity } from './problem.ts';
 export {
   DEFAULT_IDS,
   readTableHeader,
@@ -26,3 +26,19 @@ export {
   type LinuxPciRange,
   type LinuxViotView,
 } from './viot-linux.ts';
+export {
+  writeIortRaw,
+  type IortIdMapping,
+  type IortMemoryRange,
+  type IortNodeContent,
+  type RawIort,
+  type RawIortNode,
+} from './iort-raw.ts';
+export {
+  IortBuilder,
+  IortTarget,
+  type IortMapping,
+  type IortRootComplexInput,
+  type IortSingleMapping,
+} from './iort.ts';
+export { readIort, type Iort, type IortNode } from './iort-reader.ts';

@@ -1,13 +1,16 @@
+/** How bad a problem is. */
+export type AcpiSeverity = 'error' | 'warning' | 'note';
+
 /**
  * Something a table says that is wrong, yet leaves it readable.
  *
  * `error`: Linux loses something, or refuses the table. `warning`: against the specification,
- * or an accident waiting, but Linux 6.12 copes.
+ * or an accident waiting, but Linux 6.12 copes. `note`: legal, only not what writers do.
  */
 export interface AcpiProblem {
   /** Stable, `<table>/<words>`: `viot/empty-node`. */
   readonly code: string;
-  readonly severity: 'error' | 'warning';
+  readonly severity: AcpiSeverity;
   /** Bytes from the start of the table. */
   readonly offset: number;
   /** What is wrong and what Linux does about it. */
@@ -34,7 +37,11 @@ export class Problems {
     this.#add('warning', code, offset, message);
   }
 
-  #add(severity: 'error' | 'warning', code: string, offset: number, message: string): void {
+  note(code: string, offset: number, message: string): void {
+    this.#add('note', code, offset, message);
+  }
+
+  #add(severity: AcpiSeverity, code: string, offset: number, message: string): void {
     if (this.list.length < PROBLEMS_MAX) {
       this.list.push({ code: `${this.#table}/${code}`, severity, offset, message });
     } else if (this.list.length === PROBLEMS_MAX) {
