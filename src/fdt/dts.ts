@@ -98,7 +98,8 @@ function printProperty(name: string, value: Uint8Array, labels: Labels, depth: n
     return `${start}/* property ${quoteComment(name)}, ${value.length} bytes, has no name in DTS */`;
   }
   if (value.length === 0) return `${start}${name};`;
-  return `${start}${name} = ${printValue(name, value, labels, `\n${indent(depth + 1)}`)};`;
+  const text = printValue(name, value, labels, `\n${indent(depth + 1)}`);
+  return `${start}${name} =${text.startsWith('\n') ? '' : ' '}${text};`;
 }
 
 /** `line` is what a continued line begins with. */

@@ -1,4 +1,4 @@
-import { ByteSink, structBytes } from '../bytes/index.ts';
+import { ByteSink, hex, structBytes } from '../bytes/index.ts';
 import {
   FDT_BEGIN_NODE,
   FDT_END,
@@ -33,7 +33,7 @@ export interface WriteOptions extends PhandleOptions {
   readonly strings?: StringSharing;
   /**
    * `strict` (if not given) refuses what the Devicetree Specification forbids of names, unit
-   * addresses and phandles; `lax` writes a foreign tree as it is.
+   * addresses, phandles and reservations; `lax` writes a foreign tree as it is.
    */
   readonly names?: 'strict' | 'lax';
 }
@@ -47,7 +47,7 @@ export function writeFdt(root: FdtNode, options: WriteOptions = {}): Uint8Array 
   const tree = resolvePhandles(root, options).root;
   if (options.names !== 'lax') validateTree(tree);
   if (tree.name !== '') throw new FdtTreeError('fdt/root-name', '/', `named "${tree.name}"`);
-  const reservations = reserveBlock(options.memReserve ?? []);
+  const reservations = reserveBlock(options.memReserve ?? [], options.names === 'lax');
   const names = stringsBlock(propertyNames(tree), options.strings ?? 'suffix');
   const structure = structBlock(tree, names);
   const strings = names.bytes();
@@ -84,14 +84,17 @@ function* propertyNames(root: FdtNode): Generator<string, void, undefined> {
 }
 
 /** Devicetree Specification, Memory Reservation Block. */
-function reserveBlock(entries: readonly MemReserve[]): Uint8Array {
+function reserveBlock(entries: readonly MemReserve[], lax: boolean): Uint8Array {
   const sink = new ByteSink('be', (entries.length + 1) * fdt_reserve_entry.size);
   const sorted = entries.toSorted((a, b) => (a.address < b.address ? -1 : 1));
   let limit = 0n;
   for (const { address, size } of sorted) {
-    const what = `/memreserve/ 0x${address.toString(16)} 0x${size.toString(16)}`;
-    if (size <= 0n || address < 0n || address + size > 1n << 64n) {
-      throw new FdtTreeError('fdt/memreserve', what, 'empty or beyond 64 bits');
+    const what = `/memreserve/ ${hex(address)} ${hex(size)}`;
+    // An entry of size 0 ends the list for every reader, so not even a foreign one is kept.
+    if (size <= 0n) throw new FdtTreeError('fdt/memreserve', what, 'empty');
+    if (lax) continue;
+    if (address + size > 1n << 64n) {
+      throw new FdtTreeError('fdt/memreserve', what, 'beyond 64 bits');
     }
     if (address < limit) throw new FdtTreeError('fdt/memreserve', what, 'overlaps another');
     limit = address + size;

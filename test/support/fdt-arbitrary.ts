@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { cells, FdtNode, ref, type FdtValue } from '../../src/fdt/index.ts';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
@@ -6,7 +6,7 @@ const NAME = `${LETTERS}0123456789,._+-`;
 
 const text = (alphabet: string, minLength: number, maxLength: number): fc.Arbitrary<string> =>
   fc
-    .array(fc.constantFrom(...alphabet), { minLength, maxLength })
+    .array(fc.constantFrom(...alphabet.split('')), { minLength, maxLength })
     .map((characters) => characters.join(''));
 
 const baseName: fc.Arbitrary<string> = fc

@@ -8,8 +8,9 @@ export class BlobEditor {
   readonly bytes: Uint8Array;
   readonly #data: DataView;
 
-  constructor(blob: Uint8Array) {
-    this.bytes = blob.slice();
+  /** Edits `blob` itself when told so, else a copy. */
+  constructor(blob: Uint8Array, inPlace = false) {
+    this.bytes = inPlace ? blob : blob.slice();
     this.#data = new DataView(this.bytes.buffer);
   }
 
@@ -26,6 +27,10 @@ export class BlobEditor {
   }
 
   set(offset: number, ...values: readonly number[]): this {
+    return this.setAll(offset, values);
+  }
+
+  setAll(offset: number, values: readonly number[]): this {
     for (const [index, value] of values.entries()) this.#data.setUint32(offset + index * 4, value);
     return this;
   }
@@ -43,30 +48,12 @@ export class BlobEditor {
     const out = new Uint8Array(start + size + extra + strings.length);
     out.set(this.bytes.subarray(0, start));
     out.set(strings, start + size + extra);
-    new BlobView(out)
-      .set(start, ...tokens)
+    new BlobEditor(out, true)
+      .setAll(start, tokens)
       .setHeader('size_dt_struct', size)
       .setHeader('off_dt_strings', start + size + extra)
       .setHeader('totalsize', out.length);
     return out;
-  }
-}
-
-/** An editor that works in place. */
-class BlobView {
-  readonly #data: DataView;
-
-  constructor(blob: Uint8Array) {
-    this.#data = new DataView(blob.buffer);
-  }
-
-  set(offset: number, ...values: readonly number[]): this {
-    for (const [index, value] of values.entries()) this.#data.setUint32(offset + index * 4, value);
-    return this;
-  }
-
-  setHeader(field: HeaderField, value: number): this {
-    return this.set(fdt_header.offsets[field], value);
   }
 }
 
