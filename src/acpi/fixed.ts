@@ -86,7 +86,10 @@ const SPCR_BAUD_115200 = 7;
 const SPCR_TERMINAL_ANSI = 3;
 const PCI_ID_NONE = 0xffff;
 
-/** Writes an SPCR, revision 2: the console is this UART at 115200 baud, 8N1. */
+/** Namespace string of a console that has no name in the namespace. */
+const SPCR_NO_NAME = '.\0';
+
+/** Writes an SPCR, revision 4: the console is this UART at 115200 baud, 8N1. */
 export function writeSpcr(
   uart: { readonly type: 'pl011' | '16550'; readonly base: bigint; readonly gsiv: number },
   ids?: TableIds,
@@ -102,6 +105,9 @@ export function writeSpcr(
     terminalType: SPCR_TERMINAL_ANSI,
     pciDeviceId: PCI_ID_NONE,
     pciVendorId: PCI_ID_NONE,
+    namespaceStringLength: SPCR_NO_NAME.length,
+    namespaceStringOffset: spec.ACPI_TABLE_HEADER.size + spec.ACPI_SPCR_FIELDS.size,
   });
-  return writeTable(spec.ACPI_SIG_SPCR, spec.ACPI_SPCR_REVISION, body, ids);
+  const whole = Buffer.concat([body, Buffer.from(SPCR_NO_NAME, 'latin1')]);
+  return writeTable(spec.ACPI_SIG_SPCR, spec.ACPI_SPCR_REVISION, whole, ids);
 }

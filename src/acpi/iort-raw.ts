@@ -126,7 +126,8 @@ function writeFields(sink: ByteSink, node: IortNodeContent): number {
       return spec.ACPI_IORT_NODE_ITS_GROUP;
     case 'named-component':
       spec.ACPI_IORT_NAMED_COMPONENT.write(sink, node);
-      sink.latin1(node.path).u8(0).align(4);
+      // At least one byte of padding: iasl 20250404 stops disassembling at a node without.
+      sink.latin1(node.path).zeros(2).align(4);
       return spec.ACPI_IORT_NODE_NAMED_COMPONENT;
     case 'root-complex':
       spec.ACPI_IORT_ROOT_COMPLEX.write(sink, node);

@@ -184,10 +184,13 @@ const SPCR = {
   pciFunction: 'u8',
   pciFlags: 'u32',
   pciSegment: 'u8',
-  reserved2: 'u32',
+  uartClockFrequency: 'u32',
+  preciseBaudRate: 'u32',
+  namespaceStringLength: 'u16',
+  namespaceStringOffset: 'u16',
 } as const;
-/** Serial Port Console Redirection Table, revision 2, what follows the header. */
-export const ACPI_SPCR_FIELDS: Struct<typeof SPCR> = struct('spcr', 44, SPCR);
-export const ACPI_SPCR_REVISION = 2;
+/** Serial Port Console Redirection Table, revision 4, what follows the header. */
+export const ACPI_SPCR_FIELDS: Struct<typeof SPCR> = struct('spcr', 52, SPCR);
+export const ACPI_SPCR_REVISION = 4;
 export const ACPI_DBG2_16550_COMPATIBLE = 0;
 export const ACPI_DBG2_ARM_PL011 = 3;
