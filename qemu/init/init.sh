@@ -63,6 +63,27 @@ place() {
   unset IFS
 }
 
+# base_of NAME: where the registers of a platform device are, into BASE.
+base_of() {
+  BASE=
+  while read -r range colon name rest; do
+    if [ "$name" = "$1" ]; then
+      BASE=0x${range%-*}
+      return
+    fi
+  done </proc/iomem
+}
+
+# at_base ADDRESS: the platform device whose registers start there, into at.
+at_base() {
+  while read -r range colon name rest; do
+    if [ $((0x${range%-*})) = $(($1)) ] && [ -e "/sys/bus/platform/devices/$name" ]; then
+      at=$name
+      return
+    fi
+  done </proc/iomem
+}
+
 # blob NAME FILE [bytes]: size and hash of a file, and its bytes, compressed: QEMU pads a tree to
 # 1 MiB. More than 64 KiB even so are not sent.
 blob() {
@@ -164,7 +185,9 @@ report_devices() {
     # The board has dozens of platform devices; those with a say here are in a group, or virtio's.
     case $driver in virtio-mmio | *smmu*) ;; *) [ -n "$group" ] || continue ;; esac
     link "$path/iommu"
-    say platform at=${path##*/} driver=$driver group=$group iommu=$L
+    iommu=$L
+    base_of ${path##*/}
+    say platform at=${path##*/} base=$BASE driver=$driver group=$group iommu=$iommu
   done
   for path in /sys/bus/virtio/devices/*; do
     [ -e "$path" ] || continue
@@ -251,7 +274,7 @@ read_hash() {
 
 do_disk() {
   if ! find_child block; then
-    say disk at=$at status=absent
+    say disk at=$asked status=absent
     return
   fi
   read -r sectors <"/sys/class/block/$FOUND/size"
@@ -261,7 +284,7 @@ do_disk() {
   [ "$STATUS" = 0 ] && read -r hash rest </run/out
   last_error $STATUS
   rm -f /run/data
-  say disk at=$at name=$FOUND status=$STATUS size=$((sectors * 512)) offset=${offset:-0} bytes=$bytes sha256=$hash error=$E
+  say disk at=$asked name=$FOUND status=$STATUS size=$((sectors * 512)) offset=${offset:-0} bytes=$bytes sha256=$hash error=$E
 }
 
 # write_pattern BLOCK-DEVICE OFFSET BYTES
@@ -274,7 +297,7 @@ write_pattern() {
 
 do_write() {
   if ! find_child block; then
-    say write at=$at status=absent
+    say write at=$asked status=absent
     return
   fi
   limited write_pattern $FOUND ${offset:-0} ${bytes:-65536}
@@ -282,12 +305,12 @@ do_write() {
   [ "$STATUS" = 0 ] && { read -r wrote rest; read -r reread rest; } </run/out
   last_error $STATUS
   rm -f /run/data /run/pattern
-  say write at=$at name=$FOUND status=$STATUS offset=${offset:-0} bytes=${bytes:-65536} sha256=$wrote reread=$reread error=$E
+  say write at=$asked name=$FOUND status=$STATUS offset=${offset:-0} bytes=${bytes:-65536} sha256=$wrote reread=$reread error=$E
 }
 
 do_nic() {
   if ! find_child net; then
-    say nic at=$at status=absent
+    say nic at=$asked status=absent
     return
   fi
   target=${target:-10.0.2.2}
@@ -306,7 +329,7 @@ do_nic() {
   last_error $STATUS
   read -r rx <"/sys/class/net/$FOUND/statistics/rx_bytes"
   read -r tx <"/sys/class/net/$FOUND/statistics/tx_bytes"
-  say nic at=$at name=$FOUND status=$STATUS target=$target carrier=$carrier sent=$sent received=$received rx=$rx tx=$tx error=$E
+  say nic at=$asked name=$FOUND status=$STATUS target=$target carrier=$carrier sent=$sent received=$received rx=$rx tx=$tx error=$E
   ip addr flush dev "$FOUND"
   ip link set "$FOUND" down
 }
@@ -319,7 +342,7 @@ put() {
 
 do_unbind() {
   put "$at" "/sys/bus/${bus:-pci}/devices/$at/driver/unbind"
-  say unbind at=$at error=$E
+  say unbind at=$asked error=$E
 }
 
 do_bind() {
@@ -331,7 +354,7 @@ do_bind() {
   fi
   failed=$E
   link "/sys/bus/${bus:-pci}/devices/$at/driver"
-  say bind at=$at driver=$L error=$failed
+  say bind at=$asked driver=$L error=$failed
 }
 
 do_type() {
@@ -339,7 +362,7 @@ do_type() {
   put "$to" "/sys/kernel/iommu_groups/$L/type"
   failed=$E type=
   read -r type <"/sys/kernel/iommu_groups/$L/type"
-  say type at=$at group=$L type=$type error=$failed
+  say type at=$asked group=$L type=$type error=$failed
 }
 
 do_wait() {
@@ -348,7 +371,7 @@ do_wait() {
     tries=$((tries - 1))
     usleep 100000
   done
-  say wait at=$at driver=$L
+  say wait at=$asked driver=$L
 }
 
 # A page of memory whose address and content can be seen from here, and that nobody else touches:
@@ -382,7 +405,7 @@ watch_hash() {
 do_edu() {
   path=/sys/bus/pci/devices/$at
   if [ ! -e "$path" ]; then
-    say edu at=$at status=absent
+    say edu at=$asked status=absent
     return
   fi
   # Only the bind of a driver makes Linux read iommu-map for a device; pci-stub does nothing else.
@@ -402,7 +425,7 @@ do_edu() {
   case $iova in '' | watch) iova=$GPA ;; esac
   # One word is one fault; the kernel prints ten in five seconds and drops the rest.
   bytes=${bytes:-4}
-  say edustart at=$at dir=$dir iova=$(printf '0x%x' $((iova))) bytes=$bytes gpa=$(printf '0x%x' $GPA)
+  say edustart at=$asked dir=$dir iova=$(printf '0x%x' $((iova))) bytes=$bytes gpa=$(printf '0x%x' $GPA)
   if [ "$dir" = write ]; then
     devmem $((bar + 0x80)) 64 0x40000
     devmem $((bar + 0x88)) 64 $iova
@@ -429,7 +452,7 @@ do_edu() {
   watch_hash
   changed=0
   [ "$before" = "$HASH" ] || changed=1
-  say edu at=$at status=$status dir=$dir group=$group before=$before after=$HASH changed=$changed id=$(devmem $bar 32)
+  say edu at=$asked status=$status dir=$dir group=$group before=$before after=$HASH changed=$changed id=$(devmem $bar 32)
 }
 
 # await: tells the host that the guest stands still, and goes on at a line from the console.
@@ -479,12 +502,16 @@ run_line() {
       *) say badplan verb=$verb argument=$pair ;;
     esac
   done
+  # Results carry the name that the plan gave.
+  asked=$at
+  case $at in mmio:*) at_base "${at#mmio:}" ;; esac
+  [ -z "$bus" ] && [ -e "/sys/bus/platform/devices/$at" ] && bus=platform
   case $verb in
     firmware) report_firmware ;;
-    inventory) report_iommus; report_groups; report_pci; report_devices ;;
+    inventory) say inventory; report_iommus; report_groups; report_pci; report_devices ;;
     disk | write | nic | bind | unbind | type | wait | edu | await | klog) do_$verb ;;
     rescan) put 1 /sys/bus/pci/rescan; say rescan error=$E ;;
-    remove) put 1 "/sys/bus/pci/devices/$at/remove"; say remove at=$at error=$E ;;
+    remove) put 1 "/sys/bus/pci/devices/$at/remove"; say remove at=$asked error=$E ;;
     mark) say mark tag=$tag ;;
     sleep) sleep "$seconds" ;;
     modules) load_modules ;;

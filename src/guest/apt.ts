@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
-import { type MirrorSource, debianMirrors, sourcesFile } from './apt-sources.ts';
+import { exists, hostMirrors, writeAptConfig } from './apt-config.ts';
 import { cacheDirectory, cacheSubdirectory, withLock } from './cache.ts';
 import { EnvironmentError } from './environment.ts';
 import { run, runText } from './run.ts';
@@ -89,12 +90,12 @@ export async function withApt<T>(
   const root = await cacheSubdirectory(
     request.cache ?? cacheDirectory(),
     'apt',
-    `${request.arch}-${[...request.suites].sort().join('+')}`,
+    `${request.arch}-${[...request.suites].toSorted().join('+')}`,
   );
   return withLock(join(root, 'lock'), async () => {
     const failures: string[] = [];
     for (const mirror of mirrors) {
-      const config = await prepare(root, mirror, request);
+      const config = await writeAptConfig(root, mirror, request.suites, request.arch);
       try {
         request.onProgress?.(`reading the package lists of ${request.suites.join(', ')}`);
         await aptGet(config, ['update', '--error-on=any'], request.signal);
@@ -211,109 +212,9 @@ export function parseRecord(text: string): AptRecord | undefined {
   };
 }
 
-/** Writes the private configuration and returns its path. */
-async function prepare(
-  root: string,
-  mirror: MirrorSource,
-  request: Omit<AptRequest, 'packages'>,
-): Promise<string> {
-  for (const part of ['etc/none.d', 'lists/partial', 'archives/partial'])
-    await cacheSubdirectory(root, part);
-  const keyring = await debianKeyring();
-  await writeFile(
-    join(root, 'etc/debian.sources'),
-    sourcesFile(mirror, request.suites, request.arch, keyring ?? mirror.signedBy),
-  );
-  // Backports have priority 100 of their own accord, which would hide them behind older versions.
-  await writeFile(join(root, 'etc/preferences'), 'Package: *\nPin: version *\nPin-Priority: 900\n');
-  await writeFile(join(root, 'status'), '');
-  const config = join(root, 'apt.conf');
-  await writeFile(config, aptConfig(root, request.arch));
-  return config;
-}
-
-/** Read after the host's own configuration, so that it decides; `#clear` empties lists. */
-export function aptConfig(root: string, arch: string): string {
-  const quoted = (path: string): string => `"${join(root, path)}"`;
-  const lines = [
-    '#clear APT::Architectures;',
-    '#clear APT::Update::Pre-Invoke;',
-    '#clear APT::Update::Post-Invoke;',
-    '#clear APT::Update::Post-Invoke-Success;',
-    '#clear DPkg::Pre-Install-Pkgs;',
-    '#clear APT::Default-Release;',
-    `APT::Architecture "${arch}";`,
-    `APT::Architectures { "${arch}"; };`,
-    'APT::Get::AllowUnauthenticated "false";',
-    'Acquire::AllowInsecureRepositories "false";',
-    'Acquire::AllowWeakRepositories "false";',
-    'Acquire::AllowDowngradeToInsecureRepositories "false";',
-    'Acquire::Retries "3";',
-    `Dir::Etc::sourcelist ${quoted('etc/debian.sources')};`,
-    `Dir::Etc::sourceparts ${quoted('etc/none.d')};`,
-    `Dir::Etc::preferences ${quoted('etc/preferences')};`,
-    `Dir::Etc::preferencesparts ${quoted('etc/none.d')};`,
-    `Dir::State ${quoted('')};`,
-    `Dir::State::Lists ${quoted('lists')};`,
-    `Dir::State::status ${quoted('status')};`,
-    `Dir::State::extended_states ${quoted('extended_states')};`,
-    `Dir::Cache ${quoted('')};`,
-    `Dir::Cache::Archives ${quoted('archives')};`,
-    `Dir::Log ${quoted('')};`,
-  ];
-  // As root, apt would drop to a user that cannot reach into a cache below root's home.
-  if (process.getuid?.() === 0) lines.push('APT::Sandbox::User "root";');
-  return `${lines.join('\n')}\n`;
-}
-
-/** The key ring of the package debian-archive-keyring, which has the keys of newer releases too. */
-async function debianKeyring(): Promise<string | undefined> {
-  const path = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  return (await exists(path)) ? path : undefined;
-}
-
-/** The Debian mirrors in the sources files of the host; `VIOMMU_TOPO_MIRROR` comes before them. */
-export async function hostMirrors(env: NodeJS.ProcessEnv = process.env): Promise<MirrorSource[]> {
-  const shell = await runText('apt-config', [
-    'shell',
-    'LIST',
-    'Dir::Etc::sourcelist/f',
-    'PARTS',
-    'Dir::Etc::sourceparts/d',
-  ]);
-  const setting = (name: string): string =>
-    new RegExp(`^${name}='(.*)'$`, 'mu').exec(shell)?.[1] ?? '';
-  const parts = setting('PARTS');
-  const names = await readdir(parts).catch(() => []);
-  const paths = [
-    setting('LIST'),
-    ...names
-      .filter((name) => /\.(?:list|sources)$/u.test(name))
-      .sort()
-      .map((name) => join(parts, name)),
-  ];
-  const files: { name: string; text: string }[] = [];
-  for (const path of paths) {
-    const text = await readFile(path, 'utf8').catch(() => undefined);
-    if (text !== undefined) files.push({ name: path, text });
-  }
-  const found = debianMirrors(files);
-  const named = env['VIOMMU_TOPO_MIRROR'];
-  return named === undefined || named === ''
-    ? found
-    : [{ uri: named, options: new Map(), components: ['main'] }, ...found];
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** The sha256 of a file, in lower-case hexadecimal. */
 export async function sha256File(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  await pipeline(createReadStream(path), hash);
   return hash.digest('hex');
 }

@@ -76,7 +76,7 @@ async function tryLock(path: string): Promise<boolean> {
     await writeFile(join(path, 'pid'), String(process.pid));
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (errnoOf(error) !== 'EEXIST') throw error;
   }
   const holder = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => ''));
   // An empty file is a lock that is just being written.
@@ -94,6 +94,10 @@ function alive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return errnoOf(error) === 'EPERM';
   }
+}
+
+function errnoOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -10,9 +10,32 @@ export {
   type AptRequest,
   type PrivateApt,
 } from './apt.ts';
-export { DEFAULT_SERIES, customGuest, fetchGuest, type FetchOptions, type Guest } from './fetch.ts';
+export { DEFAULT_SERIES, fetchGuest, type FetchOptions, type Guest } from './fetch.ts';
+export { customGuest } from './custom.ts';
 export { type GuestArch } from './manifest.ts';
 export { ModuleTree, type KernelModule } from './modules.ts';
 export { moduleName, readModuleInfo, type ModuleInfo } from './modinfo.ts';
 export { readCpio, writeCpio, type CpioEntry } from './cpio.ts';
 export { buildInitramfs, type InitramfsOptions } from './initramfs.ts';
+export { deviceAt, formatPlan, type GuestAction } from './plan.ts';
+export { parseConsoleLine, type ConsoleLine } from './console-line.ts';
+export { classify, type KernelEvent, type KernelEventCode } from './kernel-log.ts';
+export { ReportReader, parseReport } from './report.ts';
+export type {
+  GuestBlob,
+  GuestGroup,
+  GuestInventory,
+  GuestIommu,
+  GuestPciFunction,
+  GuestPlatformDevice,
+  GuestReport,
+  GuestResult,
+  GuestVirtioDevice,
+} from './report-types.ts';
+export {
+  bootCmdline,
+  bootOptions,
+  consoleOf,
+  type BootOption,
+  type BootOptionSet,
+} from './cmdline.ts';

@@ -47,7 +47,7 @@ export class ModuleTree {
       );
     });
     const files = new Map<string, string>();
-    for (const path of names.sort()) {
+    for (const path of names.toSorted()) {
       const match = MODULE_FILE.exec(path.slice(path.lastIndexOf('/') + 1));
       const name = moduleName(match?.[1] ?? '');
       if (name !== '' && !files.has(name)) files.set(name, path);
