@@ -75,7 +75,11 @@ export function resolvePhandles(root: FdtNode, options: PhandleOptions = {}): Re
   const targets = new Set<FdtNode>();
   const byPath = new Map<string, FdtNode>();
   for (const { value, where } of links) {
+    // Most of a long map goes to one node: that one is looked up once.
+    let last: FdtNode | string | undefined;
     for (const { to } of value.refs) {
+      if (to === last) continue;
+      last = to;
       const target = typeof to === 'string' ? (byPath.get(to) ?? findPath(root, to)) : to;
       if (target === undefined || !paths.has(target)) {
         const name = typeof to === 'string' ? to : `"${to.name}"`;
@@ -91,14 +95,18 @@ export function resolvePhandles(root: FdtNode, options: PhandleOptions = {}): Re
   }
   const phandles = assign(paths, owners, targets, options);
   if (links.length === 0) return { root, phandles };
-  const target = (to: FdtNode | string): FdtNode | undefined =>
-    typeof to === 'string' ? byPath.get(to) : to;
   const fill = (value: FdtLinked): Uint8Array => {
     const bytes = value.bytes.slice();
     const data = new DataView(bytes.buffer);
+    let last: FdtNode | string | undefined;
+    let phandle = 0;
     for (const { offset, to } of value.refs) {
-      const node = target(to);
-      data.setUint32(offset, (node && phandles.get(node)) ?? 0);
+      if (to !== last) {
+        const node = typeof to === 'string' ? byPath.get(to) : to;
+        phandle = (node && phandles.get(node)) ?? 0;
+        last = to;
+      }
+      data.setUint32(offset, phandle);
     }
     return bytes;
   };

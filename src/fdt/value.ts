@@ -24,23 +24,23 @@ export function refPath(path: string): FdtRef {
  * @throws RangeError for a number that is no u32.
  */
 export function cells(...items: readonly (FdtCell | readonly FdtCell[])[]): FdtValue {
-  const sink = new ByteSink('be', items.length * 4);
+  let count = 0;
+  for (const item of items) count += isList(item) ? item.length : 1;
+  const bytes = new Uint8Array(count * 4);
+  const data = new DataView(bytes.buffer);
   const refs: FdtLink[] = [];
+  let offset = 0;
   const put = (cell: FdtCell): void => {
-    if (typeof cell !== 'number') {
-      refs.push({ offset: sink.length, to: cell.to });
-      sink.u32(0);
-    } else if (cell >>> 0 !== cell) {
-      throw new RangeError(`cell ${cell} does not fit u32`);
-    } else {
-      sink.u32(cell);
-    }
+    if (typeof cell !== 'number') refs.push({ offset, to: cell.to });
+    else if (cell >>> 0 === cell) data.setUint32(offset, cell);
+    else throw new RangeError(`cell ${cell} does not fit u32`);
+    offset += 4;
   };
   for (const item of items) {
     if (isList(item)) for (const cell of item) put(cell);
     else put(item);
   }
-  return refs.length === 0 ? sink.bytes() : { bytes: sink.bytes(), refs };
+  return refs.length === 0 ? bytes : { bytes, refs };
 }
 
 function isList(item: FdtCell | readonly FdtCell[]): item is readonly FdtCell[] {
