@@ -1,0 +1,95 @@
+import type { Range } from '../bytes/index.ts';
+
+/**
+ * What a vIOMMU and the endpoints behind it did, one event each, in the order it happened.
+ *
+ * Every backend speaks this: our own device natively, QEMU's through its trace. A field that a
+ * backend cannot know is absent, and its {@link Capability} list says so.
+ */
+export type DeviceEvent = EventBase &
+  (
+    | {
+        readonly kind: 'probe';
+        readonly endpoint: number;
+        readonly regions?: readonly EventRegion[];
+      }
+    | AttachEvent
+    | { readonly kind: 'detach'; readonly domain: number; readonly endpoint: number }
+    | MapEvent
+    | { readonly kind: 'unmap'; readonly domain: number; readonly virt: Range }
+    | AccessEvent
+    | FaultEvent
+    | { readonly kind: 'msi'; readonly endpoint: number; readonly address: bigint }
+  );
+
+export interface EventBase {
+  /** Position in the run's stream of events; strictly ascending. */
+  readonly order: number;
+  /** Seconds since the machine started, where the backend has a clock. */
+  readonly time?: number;
+  /** Topology id of the vIOMMU; absent where the backend cannot tell (QEMU's trace). */
+  readonly viommu?: string;
+  /** Status byte of a request (VIRTIO 1.3, IOMMU Device / Device operations): 0 is OK. */
+  readonly status?: number;
+  /** The backend's own words for it, for evidence: a line of QEMU's trace, say. */
+  readonly text?: string;
+}
+
+export interface AttachEvent {
+  readonly kind: 'attach';
+  readonly domain: number;
+  readonly endpoint: number;
+  /** VIRTIO_IOMMU_ATTACH_F_BYPASS. */
+  readonly bypass?: boolean;
+}
+
+export interface MapEvent {
+  readonly kind: 'map';
+  readonly domain: number;
+  readonly virt: Range;
+  readonly phys: bigint;
+  /** VIRTIO_IOMMU_MAP_F_*. */
+  readonly flags: number;
+}
+
+/** One DMA access by an endpoint. */
+export interface AccessEvent {
+  readonly kind: 'access';
+  readonly endpoint: number;
+  readonly iova: bigint;
+  readonly write: boolean;
+  /** Through a mapping, or past the translation. A refused access is a `fault`. */
+  readonly how: 'translated' | 'bypassed';
+}
+
+/** A fault record (VIRTIO 1.3, IOMMU Device / Fault reporting). */
+export interface FaultEvent {
+  readonly kind: 'fault';
+  readonly endpoint: number;
+  readonly reason: 'unknown' | 'domain' | 'mapping';
+  readonly address?: bigint;
+  readonly write?: boolean;
+}
+
+export interface EventRegion {
+  readonly range: Range;
+  readonly type: 'reserved' | 'msi';
+}
+
+/** What a backend can see. A promise that needs more says `not-observable`. */
+export type Capability =
+  | 'probe'
+  | 'attach'
+  | 'detach'
+  | 'map'
+  | 'unmap'
+  /** Accesses that went through a mapping. */
+  | 'access'
+  /** Accesses past the translation. */
+  | 'bypassed-access'
+  | 'fault'
+  | 'msi'
+  /** The status of each request. */
+  | 'status'
+  /** Which vIOMMU an event belongs to. */
+  | 'viommu';

@@ -1,0 +1,51 @@
+export {
+  BootAborted,
+  type Backend,
+  type BootHooks,
+  type BootInput,
+  type FirmwareImages,
+} from './backend.ts';
+export type { Cause } from './cause.ts';
+export {
+  DeviceRecorder,
+  recordOf,
+  type DeviceRecord,
+  type EndpointRecord,
+  type Tally,
+} from './device-record.ts';
+export type {
+  AccessEvent,
+  AttachEvent,
+  Capability,
+  DeviceEvent,
+  EventBase,
+  EventRegion,
+  FaultEvent,
+  MapEvent,
+} from './events.ts';
+export {
+  doorbellOf,
+  expectedEndpoints,
+  expectedRegions,
+  type ExpectedEndpoint,
+  type ExpectedRegion,
+} from './expected.ts';
+export { logFindings, type FindingKind, type LogFinding } from './log-findings.ts';
+export type {
+  DescribedFirmware,
+  DiskObservation,
+  Ending,
+  Environment,
+  FaultCheckObservation,
+  FirmwareComparison,
+  GuestDevice,
+  GuestGroup,
+  GuestIommu,
+  GuestObservation,
+  LogLine,
+  NicObservation,
+  Observation,
+} from './observation.ts';
+export type { Evidence, Item, Outcome, Promised, PromiseResult } from './promise.ts';
+export { PROMISES } from './promises/index.ts';
+export { exitCode, judge, type Verdict } from './verdict.ts';

@@ -1,0 +1,198 @@
+import type { Range } from '../bytes/index.ts';
+import type { TreeDescription, ViotDescription } from '../topology/index.ts';
+import type { Diagnostic } from '../topology/index.ts';
+import type { DeviceRecord } from './device-record.ts';
+import type { Capability } from './events.ts';
+
+/** Everything a backend saw of one run, in the same words whatever the backend. */
+export interface Observation {
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly device: DeviceRecord;
+  readonly guest: GuestObservation;
+  /** The firmware that was passed, set against the guest's own copy. */
+  readonly firmware: readonly FirmwareComparison[];
+  /** What the guest's own copy says (or what was passed, when the guest never got to tell). */
+  readonly described: DescribedFirmware;
+  readonly ending: Ending;
+  readonly environment: Environment;
+}
+
+/** How the run ended. */
+export interface Ending {
+  readonly kind: 'completed' | 'time-limit' | 'silent' | 'panic' | 'machine-exited';
+  /** One sentence with the figures: `no word from the guest for 60 s`. */
+  readonly detail: string;
+  /** The last lines of the console, oldest first. */
+  readonly tail: readonly string[];
+}
+
+export interface FirmwareComparison {
+  /** `device tree`, `VIOT`, `IORT` … */
+  readonly name: string;
+  readonly outcome: 'identical' | 'different' | 'missing' | 'unreadable';
+  /** What differs, one line each, beyond what the backend is known to edit. */
+  readonly differences: readonly string[];
+  /** What the backend edits, in words: `/memory, /chosen`. */
+  readonly edited: readonly string[];
+  readonly passedSha256?: string;
+  readonly seenSha256?: string;
+}
+
+/** The guest's firmware as its readers describe it, and what the rules say about it. */
+export interface DescribedFirmware {
+  /** `guest`: read from the copy in the guest. `passed`: from the bytes handed over. */
+  readonly from: 'guest' | 'passed';
+  readonly tree?: TreeDescription;
+  readonly viot?: ViotDescription;
+  /** Of `checkFacts` on those. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** The guest's report, normalised. All names are Linux's: `0000:00:03.0`, `a003c00.virtio_mmio`. */
+export interface GuestObservation {
+  /** Whether the init script came to speak at all. */
+  readonly started: boolean;
+  /** Whether it came to its last line. */
+  readonly completed: boolean;
+  /** `uname -r`. */
+  readonly kernel?: string;
+  readonly iommus: readonly GuestIommu[];
+  readonly groups: readonly GuestGroup[];
+  readonly devices: readonly GuestDevice[];
+  /** Devices whose driver was still waiting at the end. */
+  readonly deferred: readonly { readonly device: string; readonly reason: string }[];
+  readonly disks: readonly DiskObservation[];
+  readonly nics: readonly NicObservation[];
+  readonly faultChecks: readonly FaultCheckObservation[];
+  /** Kernel log, oldest first; bounded by the backend. */
+  readonly log: readonly LogLine[];
+}
+
+export interface LogLine {
+  /** Seconds since boot. */
+  readonly time?: number;
+  readonly text: string;
+  /** What it means to this project, where it means anything. */
+  readonly meaning?: LogMeaning;
+}
+
+/** The backend's reading of a kernel message; `guest` has the wordings. */
+export interface LogMeaning {
+  readonly code:
+    | 'iommu-fault'
+    | 'group-join'
+    | 'group-leave'
+    | 'oops'
+    | 'warning'
+    | 'panic'
+    | 'deferred-timeout'
+    | 'deferred-pending'
+    | 'iommu-map-missing'
+    | 'msi-map-missing'
+    | 'iommu-map-invalid'
+    | 'viot'
+    | 'viommu-ready'
+    | 'viommu-message'
+    | 'dma-range'
+    | 'probe-failed'
+    | 'hang'
+    | 'io-error';
+  readonly endpoint?: number;
+  readonly address?: bigint;
+  readonly device?: string;
+}
+
+export interface GuestIommu {
+  /** Name in `/sys/class/iommu`. */
+  readonly name: string;
+  /** The device it is: `0000:00:01.0`, `a000000.virtio_mmio`. */
+  readonly device?: string;
+  /** The endpoints it lists. */
+  readonly endpoints: readonly string[];
+}
+
+export interface GuestGroup {
+  readonly id: number;
+  /** `DMA`, `DMA-FQ`, `identity`, `unmanaged` … */
+  readonly type: string;
+  readonly devices: readonly string[];
+  readonly reserved: readonly { readonly range: Range; readonly type: string }[];
+}
+
+export interface GuestDevice {
+  readonly name: string;
+  readonly driver?: string;
+  readonly group?: number;
+  /** The device of the IOMMU it is linked to, or that IOMMU's name. */
+  readonly iommu?: string;
+  /** Interrupts it has set up; absent when the guest did not come to list them. */
+  readonly interrupts?: {
+    readonly kind: 'msi-x' | 'msi' | 'none';
+    readonly vectors: number;
+    /** Interrupts taken, over all vectors, where the guest counts them. */
+    readonly count?: number;
+  };
+}
+
+export interface DiskObservation {
+  readonly device: string;
+  readonly read?: { readonly bytes: number; readonly sha256: string };
+  /** sha256 of the same bytes, from who made the disk. */
+  readonly referenceSha256?: string;
+  readonly write?: {
+    readonly bytes: number;
+    /** Of what the guest meant to write. */
+    readonly sha256: string;
+    /** Of what it read back. */
+    readonly readBackSha256?: string;
+    /** Of what lies in the disk's backing file afterwards. */
+    readonly backingSha256?: string;
+  };
+  readonly error?: string;
+}
+
+export interface NicObservation {
+  readonly device: string;
+  readonly sent?: number;
+  readonly received?: number;
+  /** What was tried: `ping`, `dhcp`, `http`. */
+  readonly method: string;
+  readonly ok: boolean;
+  readonly error?: string;
+}
+
+/** A DMA sent on purpose to an address where nothing is mapped. */
+export interface FaultCheckObservation {
+  readonly device: string;
+  readonly address: bigint;
+  readonly write: boolean;
+  /** Whether the memory it aimed at (or read into) kept its content. Absent: not found out. */
+  readonly memoryUnchanged?: boolean;
+  /** Whether the device said it was done; without it the check never ran. */
+  readonly ran: boolean;
+  readonly error?: string;
+}
+
+/** What the run was made of; printed with every verdict. */
+export interface Environment {
+  readonly backend: string;
+  readonly kernel?: {
+    readonly release: string;
+    readonly sha256?: string;
+    readonly origin?: string;
+  };
+  readonly initramfsSha256?: string;
+  /** The machine: `QEMU 7.2.22`. */
+  readonly machine?: string;
+  /** `kvm` or `tcg`, and why. */
+  readonly accelerator?: { readonly name: string; readonly why: string };
+  /** The command line that repeats the run. */
+  readonly command?: readonly string[];
+  readonly seed?: string;
+  /** Seconds. */
+  readonly timings: Readonly<Record<string, number>>;
+  /** The serial log that was kept. */
+  readonly serialLog?: string;
+  /** Anything else, in order. */
+  readonly notes: readonly string[];
+}

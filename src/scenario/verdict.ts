@@ -1,0 +1,61 @@
+import type { Model } from '../topology/index.ts';
+import { findCauses } from './causes/index.ts';
+import type { Cause } from './cause.ts';
+import type { Ending, Environment, Observation } from './observation.ts';
+import { judgePromise, type PromiseResult } from './promise.ts';
+import { PROMISES } from './promises/index.ts';
+
+/** What came of a boot. */
+export interface Verdict {
+  readonly topology: { readonly name: string; readonly file: string };
+  readonly outcome: 'pass' | 'fail';
+  readonly promises: readonly PromiseResult[];
+  /** Why, when it failed; the first is the likeliest. */
+  readonly causes: readonly Cause[];
+  readonly ending: Pick<Ending, 'kind' | 'detail'>;
+  readonly environment: Environment;
+  /** The one line a verdict ends with. */
+  readonly summary: string;
+}
+
+/** Holds what was seen against what the topology promises. */
+export function judge(model: Model, observation: Observation): Verdict {
+  const promises = PROMISES.flatMap((promise) => judgePromise(promise, model, observation) ?? []);
+  const failures = promises.filter(({ outcome }) => outcome === 'fail');
+  const causes = findCauses(model, observation, failures);
+  const { kind, detail } = observation.ending;
+  return {
+    topology: { name: model.name, file: model.file },
+    outcome: failures.length === 0 ? 'pass' : 'fail',
+    promises,
+    causes,
+    ending: { kind, detail },
+    environment: observation.environment,
+    summary: summarise(model, promises, failures, causes, observation.environment),
+  };
+}
+
+function summarise(
+  model: Model,
+  promises: readonly PromiseResult[],
+  failures: readonly PromiseResult[],
+  causes: readonly Cause[],
+  { backend, timings }: Environment,
+): string {
+  const seconds = timings['total'];
+  const where = `${backend}${seconds === undefined ? '' : `, ${seconds.toFixed(1)} s`}`;
+  if (failures.length > 0) {
+    const [cause] = causes;
+    const count = `${failures.length} of ${promises.length} promises`;
+    return `FAIL ${model.name} (${where}): ${count}: ${cause?.message ?? 'no cause found'}`;
+  }
+  const unseen = promises.filter(({ outcome }) => outcome === 'not-observable').length;
+  const kept = promises.length - unseen;
+  const rest = unseen === 0 ? '' : `, ${unseen} not observable here`;
+  return `PASS ${model.name} (${where}): ${kept} promises kept${rest}`;
+}
+
+/** 0 for a verdict that passed, 1 for one that failed. */
+export function exitCode(verdict: Verdict): 0 | 1 {
+  return verdict.outcome === 'pass' ? 0 : 1;
+}
