@@ -12,7 +12,8 @@ export interface BootOption {
 /** Without these no report comes out. */
 const NEEDED: readonly BootOption[] = [
   { option: 'rdinit=/init', reason: 'our init script' },
-  { option: 'panic=-1', reason: 'a crash ends the run instead of standing still' },
+  { option: 'oops=panic', reason: 'a crash in a driver ends the run: what it locked stays locked' },
+  { option: 'panic=-1', reason: 'and a panic is a reset, at which QEMU stops' },
 ];
 
 /**

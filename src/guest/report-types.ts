@@ -168,8 +168,7 @@ export interface GuestReport {
   readonly endTime: number | undefined;
   readonly modules: readonly {
     readonly name: string;
-    /** Exit code of insmod. */
-    readonly status: number;
+    readonly status: GuestStatus;
     readonly error: string;
   }[];
   readonly firmware: ReadonlyMap<string, GuestBlob>;

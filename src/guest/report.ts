@@ -61,7 +61,8 @@ export class ReportReader {
       firmware: new Map(this.#blobs.blobs),
       inventories: this.#inventories.map((builder) => builder.result),
       results: [...this.#results],
-      kernel: [...this.#kernel.events],
+      // A `klog` action brings old messages late.
+      kernel: this.#kernel.events.toSorted((a, b) => a.time - b.time),
       tail: [...this.#tail],
     };
   }
@@ -133,7 +134,7 @@ export class ReportReader {
     if (this.#modules.length >= LIMITS.modulesMax) return;
     this.#modules.push({
       name: fields.text('name'),
-      status: fields.integer('status') ?? -1,
+      status: fields.text('status'),
       error: fields.text('error'),
     });
   }
