@@ -3,17 +3,7 @@ import { struct, type Struct } from '../bytes/index.ts';
 // Tables of ACPI 6.5, little-endian and packed. Field names are those of the specification.
 
 /** ACPI 6.5, 5.2.6 "System Description Table Header": the first 36 bytes of every table. */
-export const ACPI_TABLE_HEADER: Struct<{
-  readonly signature: readonly ['bytes', 4];
-  readonly length: 'u32';
-  readonly revision: 'u8';
-  readonly checksum: 'u8';
-  readonly oemId: readonly ['bytes', 6];
-  readonly oemTableId: readonly ['bytes', 8];
-  readonly oemRevision: 'u32';
-  readonly creatorId: readonly ['bytes', 4];
-  readonly creatorRevision: 'u32';
-}> = struct('acpi header', 36, {
+export const ACPI_TABLE_HEADER = struct('acpi header', 36, {
   signature: ['bytes', 4],
   length: 'u32',
   revision: 'u8',

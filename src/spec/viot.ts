@@ -1,4 +1,4 @@
-import { struct, type Struct } from '../bytes/index.ts';
+import { struct } from '../bytes/index.ts';
 
 // Virtual I/O Translation Table: ACPI 6.5, table 5.6 "VIOT", layout as in ACPICA's
 // actbl3.h. Little-endian, packed.
@@ -14,34 +14,23 @@ export const ACPI_VIOT_NODE_VIRTIO_IOMMU_PCI = 3;
 export const ACPI_VIOT_NODE_VIRTIO_IOMMU_MMIO = 4;
 
 /** What follows the 36 bytes of the table header. */
-export const ACPI_VIOT_FIELDS: Struct<{
-  readonly nodeCount: 'u16';
-  readonly nodeOffset: 'u16';
-  readonly reserved: readonly ['bytes', 8];
-}> = struct('viot', 12, { nodeCount: 'u16', nodeOffset: 'u16', reserved: ['bytes', 8] });
+export const ACPI_VIOT_FIELDS = struct('viot', 12, {
+  nodeCount: 'u16',
+  nodeOffset: 'u16',
+  reserved: ['bytes', 8],
+});
 
 /** Where the first node is when nothing lies between the header and it: 36 + 12. */
 export const VIOT_NODE_OFFSET = 48;
 
-export const ACPI_VIOT_HEADER: Struct<{
-  readonly type: 'u8';
-  readonly reserved: 'u8';
-  readonly length: 'u16';
-}> = struct('viot node', 4, { type: 'u8', reserved: 'u8', length: 'u16' });
+export const ACPI_VIOT_HEADER = struct('viot node', 4, {
+  type: 'u8',
+  reserved: 'u8',
+  length: 'u16',
+});
 
 /** Endpoint of (segment, bdf): ((segment - segmentStart) << 16) + bdf - bdfStart + endpointStart. */
-export const ACPI_VIOT_PCI_RANGE: Struct<{
-  readonly type: 'u8';
-  readonly reserved: 'u8';
-  readonly length: 'u16';
-  readonly endpointStart: 'u32';
-  readonly segmentStart: 'u16';
-  readonly segmentEnd: 'u16';
-  readonly bdfStart: 'u16';
-  readonly bdfEnd: 'u16';
-  readonly outputNode: 'u16';
-  readonly reserved2: readonly ['bytes', 6];
-}> = struct('viot PCI range', 24, {
+export const ACPI_VIOT_PCI_RANGE = struct('viot PCI range', 24, {
   type: 'u8',
   reserved: 'u8',
   length: 'u16',
@@ -54,15 +43,7 @@ export const ACPI_VIOT_PCI_RANGE: Struct<{
   reserved2: ['bytes', 6],
 });
 
-export const ACPI_VIOT_MMIO: Struct<{
-  readonly type: 'u8';
-  readonly reserved: 'u8';
-  readonly length: 'u16';
-  readonly endpoint: 'u32';
-  readonly base: 'u64';
-  readonly outputNode: 'u16';
-  readonly reserved2: readonly ['bytes', 6];
-}> = struct('viot MMIO endpoint', 24, {
+export const ACPI_VIOT_MMIO = struct('viot MMIO endpoint', 24, {
   type: 'u8',
   reserved: 'u8',
   length: 'u16',
@@ -72,14 +53,7 @@ export const ACPI_VIOT_MMIO: Struct<{
   reserved2: ['bytes', 6],
 });
 
-export const ACPI_VIOT_VIRTIO_IOMMU_PCI: Struct<{
-  readonly type: 'u8';
-  readonly reserved: 'u8';
-  readonly length: 'u16';
-  readonly segment: 'u16';
-  readonly bdf: 'u16';
-  readonly reserved2: readonly ['bytes', 8];
-}> = struct('viot virtio-iommu PCI', 16, {
+export const ACPI_VIOT_VIRTIO_IOMMU_PCI = struct('viot virtio-iommu PCI', 16, {
   type: 'u8',
   reserved: 'u8',
   length: 'u16',
@@ -88,13 +62,7 @@ export const ACPI_VIOT_VIRTIO_IOMMU_PCI: Struct<{
   reserved2: ['bytes', 8],
 });
 
-export const ACPI_VIOT_VIRTIO_IOMMU_MMIO: Struct<{
-  readonly type: 'u8';
-  readonly reserved: 'u8';
-  readonly length: 'u16';
-  readonly reserved2: readonly ['bytes', 4];
-  readonly base: 'u64';
-}> = struct('viot virtio-iommu MMIO', 16, {
+export const ACPI_VIOT_VIRTIO_IOMMU_MMIO = struct('viot virtio-iommu MMIO', 16, {
   type: 'u8',
   reserved: 'u8',
   length: 'u16',
