@@ -1,0 +1,2 @@
+export { checkFacts, FINDINGS_PER_RULE_MAX } from './check.ts';
+export { rules } from './list.ts';

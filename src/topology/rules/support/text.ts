@@ -1,0 +1,31 @@
+import { hex, type Range } from '../../../bytes/index.ts';
+import { showKernel } from '../../diagnostic.ts';
+import type { Facts } from '../../facts.ts';
+
+/** `00:02.0`. */
+export function showRid(rid: number): string {
+  const bus = ((rid >>> 8) & 0xff).toString(16).padStart(2, '0');
+  const device = ((rid >>> 3) & 0x1f).toString(16).padStart(2, '0');
+  return `${bus}:${device}.${rid & 7}`;
+}
+
+/** `0001:00:02.0`; the segment is left out when it is 0. */
+export function showFunction(segment: number, rid: number): string {
+  return segment === 0 ? showRid(rid) : `${segment.toString(16).padStart(4, '0')}:${showRid(rid)}`;
+}
+
+/** `00:02.0`, or `00:02.0-00:0f.7` when it is more than one. */
+export function showRids(segment: number, rids: Range<number>): string {
+  const first = showFunction(segment, rids.start);
+  return rids.start === rids.end ? first : `${first}-${showRid(rids.end)}`;
+}
+
+/** `0x10`, or `0x10-0x1f` when it is more than one. */
+export function showIds(ids: Range<number>): string {
+  return ids.start === ids.end ? hex(ids.start) : `${hex(ids.start)}-${hex(ids.end)}`;
+}
+
+/** `Linux 6.12`: the kernel whose behaviour an effect speaks of. */
+export function linux(facts: Facts): string {
+  return `Linux ${showKernel(facts.kernel)}`;
+}
