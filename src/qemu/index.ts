@@ -1,0 +1,28 @@
+export {
+  type QemuVersion,
+  OLDEST_QEMU,
+  parseQemuVersion,
+  qemuAtLeast,
+  showQemuVersion,
+} from './version.ts';
+export { findQemu, type QemuArch, type QemuProgram } from './find.ts';
+export { queryCapabilities, type QemuCapabilities } from './capabilities.ts';
+export { QemuError, showStory, shellWord, type QemuErrorCode, type QemuStory } from './error.ts';
+export { connectQmp, QmpClient, type QmpEvent } from './qmp.ts';
+export {
+  QemuProcess,
+  startQemu,
+  workDirectory,
+  type QemuExit,
+  type StartOptions,
+} from './process.ts';
+export { releaseEverything } from './guard.ts';
+export { parseTraceLine, traceEvents, type TraceEvent, type TraceLevel } from './trace.ts';
+export {
+  diskChunks,
+  diskSector,
+  diskSha256,
+  writeDiskImage,
+  DISK_SIZE_DEFAULT,
+  type DiskImage,
+} from './disk.ts';
