@@ -46,8 +46,8 @@ function summarise(
   const where = `${backend}${seconds === undefined ? '' : `, ${seconds.toFixed(1)} s`}`;
   if (failures.length > 0) {
     const [cause] = causes;
-    const count = `${failures.length} of ${promises.length} promises`;
-    return `FAIL ${model.name} (${where}): ${count}: ${cause?.message ?? 'no cause found'}`;
+    const count = `${failures.length} of ${promises.length} promises broken`;
+    return `FAIL ${model.name} (${where}): ${count}; cause: ${cause?.message ?? 'not found'}`;
   }
   const unseen = promises.filter(({ outcome }) => outcome === 'not-observable').length;
   const kept = promises.length - unseen;

@@ -135,7 +135,7 @@ function wrongTranslation(facts: Case, read: Read, reading: Translated): Cause[]
     {
       ...base,
       id: reading.overlapped === undefined ? ids.id : ids.overlap,
-      message: `${reading.by}${loser}, gives ${expected.label} endpoint ID ${hex(reading.endpointId)}; ${wanted}`,
+      message: `${reading.by}${loser === '' ? '' : `${loser},`} gives ${expected.label} endpoint ID ${hex(reading.endpointId)}; ${wanted}`,
       cure: `make it ${hex(endpoint.endpointId ?? 0)}`,
     },
   ];

@@ -43,7 +43,8 @@ export const groupComposition: Promised = {
     return seenGroups(model, observation).map((seen) => {
       const keys = new Set(seen.members.map((member) => member.groupKey));
       const wanted = all.filter((expected) => keys.has(expected.groupKey));
-      const missing = wanted.filter((expected) => !seen.members.includes(expected));
+      const present = new Set(seen.members.map((member) => member.id));
+      const missing = wanted.filter((expected) => !present.has(expected.id));
       return judged(keys.size === 1 && missing.length === 0, {
         subject: subject(seen),
         ...(seen.members.length === 1 && seen.members[0] !== undefined

@@ -1,0 +1,10 @@
+export {
+  renderDiagnostics,
+  renderPlace,
+  type DiagnosticOptions,
+  type Sources,
+} from './diagnostics.ts';
+export { DIAGNOSTICS_SCHEMA, VERDICT_SCHEMA, diagnosticsJson, verdictJson } from './json.ts';
+export { verdictsJunit } from './junit.ts';
+export { printable, styleFor, type Style } from './style.ts';
+export { renderVerdict, type TextOptions } from './text.ts';
