@@ -1,0 +1,170 @@
+import {
+  ACPI_VIOT_MMIO,
+  ACPI_VIOT_PCI_RANGE,
+  ACPI_VIOT_VIRTIO_IOMMU_MMIO,
+  ACPI_VIOT_VIRTIO_IOMMU_PCI,
+  VIOT_NODE_OFFSET,
+} from '../../spec/viot.ts';
+import type { FormProblem, ViotDescription, ViotNode } from '../description.ts';
+import type { CoverageRow, Model, ViotNodeOverride, ViotOutput } from '../model.ts';
+
+const SIZES: Readonly<Record<ViotNodeOverride['type'], number>> = {
+  'pci-range': ACPI_VIOT_PCI_RANGE.size,
+  'mmio-endpoint': ACPI_VIOT_MMIO.size,
+  'pci-iommu': ACPI_VIOT_VIRTIO_IOMMU_PCI.size,
+  'mmio-iommu': ACPI_VIOT_VIRTIO_IOMMU_MMIO.size,
+  unknown: 16,
+};
+
+/** What the VIOT of a model says. */
+export function describeViot(model: Model): ViotDescription {
+  const overrides = model.firmware.overrides?.viot;
+  const nodes = overrides?.nodes ?? deriveNodes(model);
+  const laid = layOut(nodes);
+  return {
+    nodes: laid.nodes,
+    nodeCount: overrides?.nodeCount ?? nodes.length,
+    nodeOffset: overrides?.nodeOffset ?? VIOT_NODE_OFFSET,
+    formProblems: laid.problems,
+    place: overrides?.places['nodes'] ?? model.place,
+  };
+}
+
+/** IOMMUs first, so that `output_node` (16 bits) reaches them; then ranges, then MMIO endpoints. */
+function deriveNodes(model: Model): ViotNodeOverride[] {
+  const described = model.viommus.filter(
+    ({ id }) => model.firmware.overrides?.viommus[id]?.described !== false,
+  );
+  const iommus = described.map(({ transport, place }): ViotNodeOverride =>
+    transport.kind === 'pci'
+      ? { type: 'pci-iommu', segment: transport.segment, rid: transport.rid, place }
+      : { type: 'mmio-iommu', base: transport.base, place },
+  );
+  const index = new Map(described.map(({ id }, node) => [id, node]));
+  const ranges = viotRanges(model).flatMap((row): ViotNodeOverride[] => {
+    const node = index.get(row.viommu);
+    if (node === undefined) return [];
+    const { endpointId: endpointStart, segments, rids, place } = row;
+    return [{ type: 'pci-range', endpointStart, segments, rids, output: { node }, place }];
+  });
+  const platform = model.endpoints.flatMap((endpoint): ViotNodeOverride[] => {
+    const { location, viommu = '', endpointId, place } = endpoint;
+    const node = index.get(viommu);
+    if (location.kind !== 'platform' || node === undefined || endpointId === undefined) return [];
+    const { base } = location;
+    return [{ type: 'mmio-endpoint', endpoint: endpointId, base, output: { node }, place }];
+  });
+  return [...iommus, ...ranges, ...platform];
+}
+
+type ViotRow = Omit<CoverageRow, 'segment' | 'host'> & {
+  readonly segments: { readonly start: number; readonly end: number };
+};
+
+/**
+ * Coverage rows as VIOT has them: without the hole of a PCI vIOMMU, which a kernel makes itself
+ * and QEMU does not write, and one node for what runs on over consecutive segments.
+ */
+function viotRanges(model: Model): ViotRow[] {
+  const own = new Set(
+    model.viommus.flatMap(({ transport }) =>
+      transport.kind === 'pci' ? [transport.segment * 0x1_0000 + transport.rid] : [],
+    ),
+  );
+  const closed: CoverageRow[] = [];
+  for (const row of model.coverage) {
+    const last = closed.at(-1);
+    const gap = last === undefined ? 0 : row.rids.start - last.rids.end - 1;
+    const joins =
+      last !== undefined &&
+      last.segment === row.segment &&
+      last.viommu === row.viommu &&
+      gap >= 0 &&
+      gap <= 1 &&
+      (gap === 0 || own.has(row.segment * 0x1_0000 + row.rids.start - 1)) &&
+      last.endpointId + (row.rids.start - last.rids.start) === row.endpointId;
+    if (joins) {
+      const rids = { start: last.rids.start, end: row.rids.end };
+      closed[closed.length - 1] = { ...last, rids };
+    } else closed.push(row);
+  }
+  return acrossSegments(closed);
+}
+
+function acrossSegments(rows: readonly CoverageRow[]): ViotRow[] {
+  const result: ViotRow[] = [];
+  // Ranges that end on the segment before, by what they must share with the next.
+  const open = new Map<string, number>();
+  for (const { segment, rids, viommu, endpointId, place } of rows) {
+    const key = (at: number, id: number): string =>
+      `${at} ${rids.start}-${rids.end} ${viommu} ${id}`;
+    const index = open.get(key(segment - 1, endpointId - 0x1_0000));
+    const before = index === undefined ? undefined : result[index];
+    if (index !== undefined && before !== undefined) {
+      result[index] = { ...before, segments: { start: before.segments.start, end: segment } };
+      open.set(key(segment, endpointId), index);
+      continue;
+    }
+    open.set(key(segment, endpointId), result.length);
+    result.push({ segments: { start: segment, end: segment }, rids, viommu, endpointId, place });
+  }
+  return result;
+}
+
+/** Gives nodes their offsets; stops where a kernel does, at a node of a length it refuses. */
+function layOut(nodes: readonly ViotNodeOverride[]): {
+  nodes: ViotNode[];
+  problems: FormProblem[];
+} {
+  const offsets: number[] = [];
+  let offset = VIOT_NODE_OFFSET;
+  for (const node of nodes) {
+    offsets.push(offset);
+    offset += node.length ?? SIZES[node.type];
+  }
+  const result: ViotNode[] = [];
+  const problems: FormProblem[] = [];
+  for (const [index, node] of nodes.entries()) {
+    const problem = damage(node);
+    if (problem !== undefined) {
+      problems.push(problem);
+      break;
+    }
+    result.push(place(node, offsets[index] ?? 0, offsets));
+  }
+  return { nodes: result, problems };
+}
+
+function damage(node: ViotNodeOverride): FormProblem | undefined {
+  const { length, type } = node;
+  if (length === undefined) return undefined;
+  if (length === 0) {
+    return { code: 'viot/empty-node', message: 'a node has length 0', place: node.place };
+  }
+  if (type === 'unknown' || length >= SIZES[type]) return undefined;
+  const message = `a ${type} node has ${length} bytes instead of ${SIZES[type]}`;
+  return { code: 'viot/node-size', message, place: node.place };
+}
+
+function place(node: ViotNodeOverride, offset: number, offsets: readonly number[]): ViotNode {
+  const output = (to: ViotOutput): number => ('node' in to ? (offsets[to.node] ?? 0) : to.offset);
+  const common = { offset, place: node.place };
+  switch (node.type) {
+    case 'pci-range': {
+      const { type, endpointStart, segments, rids } = node;
+      return { ...common, type, endpointStart, segments, rids, output: output(node.output) };
+    }
+    case 'mmio-endpoint': {
+      const { type, endpoint, base } = node;
+      return { ...common, type, endpoint, base, output: output(node.output) };
+    }
+    case 'pci-iommu':
+      return { ...common, type: node.type, segment: node.segment, rid: node.rid };
+    case 'mmio-iommu':
+      return { ...common, type: node.type, base: node.base };
+    case 'unknown': {
+      const length = node.length ?? SIZES.unknown;
+      return { ...common, type: node.type, number: node.number, length };
+    }
+  }
+}

@@ -1,0 +1,24 @@
+export * from './diagnostic.ts';
+export * from './model.ts';
+export * from './description.ts';
+export * from './facts.ts';
+export {
+  loadTopology,
+  parseTopology,
+  type LoadOptions,
+  type Loaded,
+  type SourceTexts,
+} from './load.ts';
+export {
+  describe,
+  bridgesTo,
+  deviceIdBase,
+  hostPath,
+  type Descriptions,
+} from './describe/index.ts';
+export { computeCoverage, lookUpCoverage } from './resolve/index.ts';
+export { checkFacts, rules } from './rules/index.ts';
+export { INPUT_RULES } from './input-rules.ts';
+export type { InputRule } from './input-rule.ts';
+export { jsonSchema } from './schema/topology.ts';
+export { TEMPLATES, templateNames } from './source/extend.ts';

@@ -1,0 +1,94 @@
+import type { Diagnostic, KernelVersion } from './diagnostic.ts';
+import { DEFAULT_KERNEL } from './diagnostic.ts';
+import { describe } from './describe/index.ts';
+import type { Facts } from './facts.ts';
+import type { Model } from './model.ts';
+import { resolve } from './resolve/index.ts';
+import { checkFacts } from './rules/index.ts';
+import { validate } from './schema/validate.ts';
+import { loadLayers, TEMPLATES } from './source/extend.ts';
+import { readSource, SourceText } from './source/text.ts';
+
+/** Text of every file that was read, by the name that places use for it. */
+export type SourceTexts = ReadonlyMap<string, string>;
+
+export interface LoadOptions {
+  /** The kernel whose behaviour decides; default: the topology's, else 6.12. */
+  readonly kernel?: KernelVersion;
+  /** Where `extends: name` looks; default: the templates of this package. */
+  readonly templates?: string;
+}
+
+export interface Loaded {
+  /** Present when the file could be read and resolved without an error. */
+  readonly model?: Model;
+  readonly facts?: Facts;
+  /** Everything that is wrong, in order of files and places. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: SourceTexts;
+}
+
+/**
+ * Reads a topology and what it extends, checks its form, resolves it, and runs every rule.
+ *
+ * Never throws on what a file contains. A model is returned although rules found errors: firmware
+ * that is wrong on purpose is a use of this tool.
+ */
+export function loadTopology(file: string, options: LoadOptions = {}): Loaded {
+  const reading = readSource(file, file);
+  if ('source' in reading) return load(reading.source, options);
+  return { diagnostics: [reading.problem], sources: new Map() };
+}
+
+/** {@link loadTopology} of a text; `file` is its name, and where relative `extends` start from. */
+export function parseTopology(text: string, file: string, options: LoadOptions = {}): Loaded {
+  return load(new SourceText(file, text), options);
+}
+
+function load(source: SourceText, options: LoadOptions): Loaded {
+  const layered = loadLayers(source, source.file, options.templates ?? TEMPLATES);
+  const { sources, root } = layered;
+  const unread = layered.diagnostics.length > 0;
+  if (root === undefined) return { diagnostics: sorted(layered.diagnostics, sources), sources };
+  const validated = validate(root);
+  const found = [...layered.diagnostics];
+  // With a part of the file missing, "missing" says nothing.
+  found.push(...validated.diagnostics.filter((d) => !unread || d.rule !== 'missing-key'));
+  const { input } = validated;
+  if (input === undefined || unread) return { diagnostics: sorted(found, sources), sources };
+  const resolved = resolve(input, validated.root, source.file, validated.dropped);
+  found.push(...resolved.diagnostics);
+  const { model } = resolved;
+  const facts: Facts = {
+    model,
+    ...describe(model),
+    kernel: options.kernel ?? model.guest.kernel ?? DEFAULT_KERNEL,
+    guestPage: model.guest.pageSize,
+  };
+  const whole = found.length === 0;
+  if (!validated.partial) found.push(...checkFacts(facts));
+  const diagnostics = sorted(found, sources);
+  return whole ? { model, facts, diagnostics, sources } : { diagnostics, sources };
+}
+
+/** By file in order of reading, then by position; stable, and each finding once. */
+function sorted(diagnostics: readonly Diagnostic[], sources: SourceTexts): Diagnostic[] {
+  const files = [...sources.keys()];
+  const seen = new Set<string>();
+  const rank = ({ place }: Diagnostic): [number, number] => [
+    files.indexOf(place.file),
+    place.kind === 'source' ? place.start : 0,
+  ];
+  return diagnostics
+    .filter((diagnostic) => {
+      const key = `${diagnostic.rule} ${rank(diagnostic).join(' ')} ${diagnostic.message}`;
+      if (seen.has(key)) return false;
+      seen.add(key);
+      return true;
+    })
+    .toSorted((a, b) => {
+      const [fileA, startA] = rank(a);
+      const [fileB, startB] = rank(b);
+      return fileA - fileB || startA - startB;
+    });
+}

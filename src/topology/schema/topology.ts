@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { endpoint } from './endpoint.ts';
+import { firmware } from './firmware.ts';
+import { doorbell, expect, machine, pci, region, viommu } from './machine.ts';
+import * as s from './scalars.ts';
+import { list, section } from './shape.ts';
+
+/** The whole language: validation, types and JSON Schema all come from here. */
+export const topology = section('A topology of virtio-iommu devices for viommu-topo.', {
+  name: s.text('Name of the topology; default: the name of the file.').optional(),
+  description: s.text('What it is for.').optional(),
+  extends: s
+    .text(
+      'Template (virt-arm64, virt-arm64-gicv2, q35, emulator) or file (./other.yaml) that this ' +
+        'topology is laid over: maps merge, lists whose items have an id merge by id, everything ' +
+        'else is replaced.',
+    )
+    .optional(),
+  board: s.choice('The machine: virt and emulator are arm64, q35 is x86-64.', [
+    'virt',
+    'q35',
+    'emulator',
+  ]),
+  guest: section('The guest that the topology is made for.', {
+    kernel: s.version('The Linux version it is meant for: 6.12.').optional(),
+    'page-size': s.u64('Bytes of a page: 4K (default), 16K or 64K.').optional(),
+  }).optional(),
+  machine: machine.optional(),
+  pci: pci.optional(),
+  viommus: list('virtio-iommu devices.', viommu).optional(),
+  endpoints: list('Who issues DMA, and which vIOMMU it is behind.', endpoint).optional(),
+  doorbells: list('MSI doorbells.', doorbell).optional(),
+  'reserved-regions': list('Reserved and directly mapped IOVA ranges.', region).optional(),
+  expect: expect.optional(),
+  firmware: firmware.optional(),
+});
+
+export type TopologyInput = z.output<typeof topology>;
+
+/** JSON Schema (draft 2020-12) of what a topology file may contain, for editors. */
+export function jsonSchema(): Record<string, unknown> {
+  const { $schema, ...rest } = z.toJSONSchema(topology, { io: 'input', unrepresentable: 'any' });
+  return { $schema, title: 'viommu-topo topology', ...rest };
+}
