@@ -1,0 +1,111 @@
+import { cells, empty, ref, str, u64cells, type FdtCell, type FdtNode } from '../../fdt/index.ts';
+import { sizeOf, type Range } from '../../bytes/index.ts';
+import {
+  PCI_DEVICE_SHIFT,
+  PCI_INTX_PINS,
+  PCI_INTX_SLOTS,
+  PCI_SPACE_IO,
+  PCI_SPACE_MEM32,
+  PCI_SPACE_MEM64,
+} from '../../spec/pci-tree.ts';
+import { VIRT_PCIE_SPI } from '../../spec/virt-board.ts';
+import type { Model, NodeRef, PciHost, RidMap, TreeHost } from '../../topology/index.ts';
+import { setCells, wide, type TreeBench } from './bench.ts';
+import { spi } from './gic.ts';
+
+const INTX_PIN_MASK = 7;
+const FOUR_GIB = 1n << 32n;
+
+/** A generic ECAM host bridge (pci-host-ecam-generic, host-generic-pci.yaml), without its maps. */
+export function addHostFrame(
+  node: FdtNode,
+  described: TreeHost,
+  host: PciHost,
+  model: Model,
+  gic: FdtNode | undefined,
+): void {
+  node.set('compatible', str('pci-host-ecam-generic')).set('device_type', str('pci'));
+  node.set('#address-cells', cells(3)).set('#size-cells', cells(2));
+  node.set('bus-range', cells(described.buses.start, described.buses.end));
+  node.set('reg', u64cells(host.ecam.start, sizeOf(host.ecam)));
+  node.set('ranges', cells(windows(host, model)));
+  if (described.dmaRanges !== undefined) {
+    node.set('dma-ranges', cells(described.dmaRanges.flatMap(dmaWindow)));
+  }
+  if (described.dmaCoherent) node.set('dma-coherent', empty());
+  if (gic === undefined) return;
+  node.set('#interrupt-cells', cells(1));
+  const slots = (PCI_INTX_SLOTS - 1) << PCI_DEVICE_SHIFT;
+  node.set('interrupt-map-mask', cells(slots, 0, 0, INTX_PIN_MASK));
+  node.set('interrupt-map', cells(intxRoutes(ref(gic))));
+}
+
+/** What the IOMMU room owns of a host bridge: which requester ID goes where. */
+export function setHostMaps(bench: TreeBench, node: FdtNode, host: TreeHost): void {
+  setCells(node, 'linux,pci-domain', host.segment);
+  setCells(node, 'iommu-map-mask', host.iommuMapMask?.value);
+  setCells(node, 'iommu-map', host.iommuMap && mapCells(bench, host.iommuMap));
+  setCells(node, 'msi-map', host.msiMap && mapCells(bench, host.msiMap));
+  setCells(node, 'msi-parent', host.msiParent && msiParent(bench, host.msiParent.target));
+}
+
+/** The rows of `iommu-map` and `msi-map`: rid-base, phandle, output base, length. */
+function mapCells(bench: TreeBench, map: RidMap): FdtCell[] {
+  const out: FdtCell[] = [];
+  for (const row of map.rows) {
+    out.push(row.ridBase, bench.cell(row.target), row.outputBase, row.length);
+  }
+  // What makes no row was written so on purpose; its cells have no name in the description.
+  for (let cell = 0; cell < map.leftover; cell++) out.push(0);
+  return out;
+}
+
+/** The controller, and a zero for each of its `#msi-cells`: Linux takes the requester ID then. */
+function msiParent(bench: TreeBench, target: NodeRef): FdtCell[] {
+  const count = 'key' in target ? (bench.node(target.key)?.bytes('#msi-cells')?.at(-1) ?? 0) : 0;
+  return [bench.cell(target), ...Array.from({ length: count }, () => 0)];
+}
+
+/** `ranges`: I/O ports, 32-bit and 64-bit memory, each PCI address, CPU address, size. */
+function windows(host: PciHost, model: Model): number[] {
+  const out: number[] = [];
+  if (host.io !== undefined) {
+    out.push(PCI_SPACE_IO, ...wide(portBase(host.io, host, model)), ...wide(host.io.start));
+    out.push(...wide(sizeOf(host.io)));
+  }
+  const memory: [number, Range][] = [[PCI_SPACE_MEM32, host.mem32]];
+  if (host.mem64 !== undefined) memory.push([PCI_SPACE_MEM64, host.mem64]);
+  for (const [space, window] of memory) {
+    out.push(space, ...wide(window.start), ...wide(window.start), ...wide(sizeOf(window)));
+  }
+  return out;
+}
+
+/**
+ * First I/O port of a host's window. The ports of an extra host bridge are a part of the root
+ * complex's, so they count from where that one's window begins.
+ */
+function portBase(io: Range, host: PciHost, model: Model): bigint {
+  if (host.kind !== 'pxb') return 0n;
+  const root = model.hosts.find((other) => other.kind === 'root' && other.io !== undefined);
+  if (root?.io === undefined || io.start < root.io.start) return 0n;
+  const offset = io.start - root.io.start;
+  return offset < 0x1_0000n ? offset : 0n;
+}
+
+function dmaWindow(window: Range): number[] {
+  const space = window.end < FOUR_GIB ? PCI_SPACE_MEM32 : PCI_SPACE_MEM64;
+  return [space, ...wide(window.start), ...wide(window.start), ...wide(sizeOf(window))];
+}
+
+/** Four slots by four pins; each step of either goes to the next of four SPIs, as on QEMU. */
+function intxRoutes(gic: FdtCell): FdtCell[] {
+  const out: FdtCell[] = [];
+  for (let slot = 0; slot < PCI_INTX_SLOTS; slot++) {
+    for (let pin = 1; pin <= PCI_INTX_PINS; pin++) {
+      const line = VIRT_PCIE_SPI + ((slot + pin - 1) % PCI_INTX_PINS);
+      out.push(slot << PCI_DEVICE_SHIFT, 0, 0, pin, gic, 0, 0, ...spi(line, 'level'));
+    }
+  }
+  return out;
+}

@@ -1,0 +1,14 @@
+export { FirmwareError, type FirmwareErrorCode } from './error.ts';
+export { buildFirmware, type Firmware, type FirmwareDescription } from './build.ts';
+export { buildDeviceTree, PADDING_PROPERTY } from './device-tree/build.ts';
+export { mergeDeviceTree } from './device-tree/merge.ts';
+export { buildAcpi, type AcpiFirmware, type TableDescriptions } from './acpi/build.ts';
+export { replaceTables } from './acpi/rsdp.ts';
+export { describeTree } from './read/tree.ts';
+export { describeIort, describeMcfg, describeViot } from './read/tables.ts';
+export { resolvedJson, RESOLVED_VERSION, type Json } from './resolved.ts';
+export { MARKER, writeOutputs } from './outputs.ts';
+export { inspect, type Inspection } from './inspect/inspect.ts';
+export { inspectionText } from './inspect/text.ts';
+export { toTopologyYaml } from './inspect/yaml.ts';
+export { coveredByHost, coveredByViot, type Covered } from './inspect/coverage.ts';

@@ -1,0 +1,135 @@
+import type { Range } from '../../bytes/index.ts';
+import type { TreeHost, ViotDescription } from '../../topology/index.ts';
+
+/** Requester IDs of one segment that go to one IOMMU, with consecutive endpoint IDs. */
+export interface Covered {
+  readonly rids: Range<number>;
+  /** Key of the IOMMU in a tree, offset of its node in a VIOT. */
+  readonly iommu: string | number;
+  /** Endpoint ID of `rids.start`. */
+  readonly endpointId: number;
+}
+
+const RIDS = 0x1_0000;
+
+/** A claim to requester IDs; a later one gets only what earlier ones left. */
+interface Claim {
+  readonly start: number;
+  readonly length: number;
+  readonly iommu: string | number | undefined;
+  readonly base: number;
+}
+
+/**
+ * What the kernel makes of claims that may overlap, be empty or leave 16 bits: disjoint runs in
+ * ascending order, neighbours joined. Linear in claims and requester IDs, whatever they claim.
+ */
+function settle(claims: Iterable<Claim>, within: Range<number>): Covered[] {
+  const owner: (Claim | undefined)[] = Array.from({ length: RIDS });
+  // next[r]: the first free requester ID at or after r, with paths shortened as they are walked.
+  const next = Uint32Array.from({ length: RIDS + 1 }, (_, rid) => rid);
+  const free = (from: number): number => {
+    let at = from;
+    while (next[at] !== at) {
+      next[at] = next[next[at] ?? at] ?? at;
+      at = next[at] ?? at;
+    }
+    return at;
+  };
+  for (const claim of claims) {
+    const limit = Math.min(claim.start + claim.length, within.end + 1, RIDS);
+    for (let rid = free(Math.max(claim.start, within.start)); rid < limit; rid = free(rid)) {
+      owner[rid] = claim;
+      next[rid] = rid + 1;
+    }
+  }
+  return runs(owner);
+}
+
+function runs(owner: readonly (Claim | undefined)[]): Covered[] {
+  const out: {
+    rids: { start: number; end: number };
+    iommu: string | number;
+    endpointId: number;
+  }[] = [];
+  for (const [rid, claim] of owner.entries()) {
+    if (claim?.iommu === undefined) continue;
+    const endpointId = (claim.base + (rid - claim.start)) % 2 ** 32;
+    const last = out.at(-1);
+    if (
+      last !== undefined &&
+      last.rids.end === rid - 1 &&
+      last.iommu === claim.iommu &&
+      last.endpointId + (rid - last.rids.start) === endpointId
+    ) {
+      last.rids.end = rid;
+    } else {
+      out.push({ rids: { start: rid, end: rid }, iommu: claim.iommu, endpointId });
+    }
+  }
+  return out;
+}
+
+/** All requester IDs of a bus range, cut to those that exist. */
+function ridsOf(buses: Range<number>): Range<number> {
+  return { start: Math.min(buses.start, 0x100) << 8, end: (Math.min(buses.end, 0xff) << 8) | 0xff };
+}
+
+/**
+ * What `iommu-map` gives the functions of a host, as Linux' of_map_id looks it up: the first
+ * matching row, after `iommu-map-mask`. A length that is no multiple of 16 bytes, or a row whose
+ * base has bits that the mask takes away, makes Linux refuse the map: then nothing is covered.
+ */
+export function coveredByHost(host: TreeHost): Covered[] {
+  const { iommuMap } = host;
+  if (iommuMap === undefined || iommuMap.leftover > 0 || iommuMap.bytes % 16 !== 0) return [];
+  const mask = host.iommuMapMask?.value ?? 0xffff_ffff;
+  const rows = iommuMap.rows.map(({ ridBase, target, outputBase, length }): Claim => {
+    const iommu = 'key' in target ? target.key : undefined;
+    return { start: ridBase, length, iommu, base: outputBase };
+  });
+  if ((mask & 0xffff) === 0xffff) return settle(rows, ridsOf(host.buses));
+  if (rows.some(({ start }) => (start & ~mask) !== 0)) return [];
+  const masked = settle(rows, { start: 0, end: RIDS - 1 });
+  return settle(unmask(masked, mask & 0xffff), ridsOf(host.buses));
+}
+
+/** Each requester ID takes the row of what the mask leaves of it. */
+function* unmask(masked: readonly Covered[], mask: number): Generator<Claim, void, undefined> {
+  const byRid = new Map<number, Claim>();
+  for (const { rids, iommu, endpointId } of masked) {
+    for (let rid = rids.start; rid <= rids.end; rid++) {
+      byRid.set(rid, { start: rid, length: 1, iommu, base: endpointId + (rid - rids.start) });
+    }
+  }
+  for (let rid = 0; rid < RIDS; rid++) {
+    const claim = byRid.get(rid & mask);
+    if (claim !== undefined) yield { ...claim, start: rid };
+  }
+}
+
+/** What a VIOT gives the functions of a segment: Linux takes the last node that matches. */
+export function coveredByViot(viot: ViotDescription, segment: number): Covered[] {
+  const claims: Claim[] = [];
+  const iommus = new Set<number>();
+  const own: Claim[] = [];
+  for (const node of viot.nodes) {
+    if (node.type === 'pci-iommu' || node.type === 'mmio-iommu') iommus.add(node.offset);
+    if (node.type === 'pci-iommu' && node.segment === segment) {
+      own.push({ start: node.rid, length: 1, iommu: undefined, base: 0 });
+    }
+  }
+  for (const node of viot.nodes.toReversed()) {
+    if (node.type !== 'pci-range') continue;
+    const { segments, rids } = node;
+    if (segment < segments.start || segments.end < segment || rids.end < rids.start) continue;
+    claims.push({
+      start: rids.start,
+      length: rids.end - rids.start + 1,
+      iommu: iommus.has(node.output) ? node.output : undefined,
+      base: (node.endpointStart + (segment - segments.start) * RIDS) % 2 ** 32,
+    });
+  }
+  // Linux never puts an IOMMU behind itself, so its own function is left out.
+  return settle(own.concat(claims), { start: 0, end: RIDS - 1 });
+}
