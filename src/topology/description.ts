@@ -79,7 +79,7 @@ export interface TreeIommu {
   readonly location:
     | {
         readonly kind: 'pci';
-        /** The host (or bridge) node it is a child of. */
+        /** Key of the host or bridge it is a child of: the same as `host` on the root bus. */
         readonly parent: string;
         /** Key of the host above, however deep. */
         readonly host: string;

@@ -6,7 +6,7 @@ import type {
   TreeMsiController,
 } from '../description.ts';
 import type { Doorbell, Endpoint, Model, PciHost, Viommu } from '../model.ts';
-import { busPath, hostPath, pciUnit, unit } from './keys.ts';
+import { bridgesTo, busPath, hostPath, pciUnit, unit } from './keys.ts';
 import { namedByRegions, regionsOf, treeRegions } from './regions.ts';
 import { iommuMap, msiMap, msiParent, numberOf, refOf } from './rid-map.ts';
 
@@ -68,7 +68,7 @@ function treeIommu(model: Model, viommu: Viommu): TreeIommu[] {
   return [
     {
       key: viommu.id,
-      path: `${at.kind === 'pci' ? at.parent : ''}/${nodeName}`,
+      path: `${nodeParent(model, viommu)}/${nodeName}`,
       location: at,
       compatible: at.kind === 'pci' ? ['virtio,pci-iommu', 'pci1af4,1057'] : ['virtio,mmio'],
       nodeName,
@@ -78,6 +78,13 @@ function treeIommu(model: Model, viommu: Viommu): TreeIommu[] {
       place: viommu.place,
     },
   ];
+}
+
+/** The path above the node of a vIOMMU. */
+function nodeParent(model: Model, { transport }: Viommu): string {
+  if (transport.kind === 'mmio') return '';
+  const host = model.hosts.find((h) => h.id === transport.host);
+  return host === undefined ? '' : busPath(host, transport.rid >> 8);
 }
 
 function location(
@@ -90,7 +97,8 @@ function location(
   const host = model.hosts.find((h) => h.id === transport.host);
   if (host === undefined) return undefined;
   const rid = reg === undefined ? transport.rid : (reg >>> 8) & 0xffff;
-  return { kind: 'pci', parent: busPath(host, transport.rid >> 8), host: host.id, rid };
+  const parent = bridgesTo(host, transport.rid >> 8).at(-1)?.id ?? host.id;
+  return { kind: 'pci', parent, host: host.id, rid };
 }
 
 /** Platform devices, and those PCI functions that a region names. */
