@@ -24,7 +24,11 @@ interface Claim {
  * What the kernel makes of claims that may overlap, be empty or leave 16 bits: disjoint runs in
  * ascending order, neighbours joined. Linear in claims and requester IDs, whatever they claim.
  */
-function settle(claims: Iterable<Claim>, within: Range<number>): Covered[] {
+function settle(
+  claims: Iterable<Claim>,
+  within: Range<number>,
+  own: ReadonlyMap<number, number> = new Map(),
+): Covered[] {
   const owner: (Claim | undefined)[] = Array.from({ length: RIDS });
   // next[r]: the first free requester ID at or after r, with paths shortened as they are walked.
   const next = Uint32Array.from({ length: RIDS + 1 }, (_, rid) => rid);
@@ -43,17 +47,17 @@ function settle(claims: Iterable<Claim>, within: Range<number>): Covered[] {
       next[rid] = rid + 1;
     }
   }
-  return runs(owner);
+  return runs(owner, own);
 }
 
-function runs(owner: readonly (Claim | undefined)[]): Covered[] {
+function runs(owner: readonly (Claim | undefined)[], own: ReadonlyMap<number, number>): Covered[] {
   const out: {
     rids: { start: number; end: number };
     iommu: string | number;
     endpointId: number;
   }[] = [];
   for (const [rid, claim] of owner.entries()) {
-    if (claim?.iommu === undefined) continue;
+    if (claim?.iommu === undefined || own.get(rid) === claim.iommu) continue;
     const endpointId = (claim.base + (rid - claim.start)) % 2 ** 32;
     const last = out.at(-1);
     if (
@@ -112,11 +116,11 @@ function* unmask(masked: readonly Covered[], mask: number): Generator<Claim, voi
 export function coveredByViot(viot: ViotDescription, segment: number): Covered[] {
   const claims: Claim[] = [];
   const iommus = new Set<number>();
-  const own: Claim[] = [];
+  const own = new Map<number, number>();
   for (const node of viot.nodes) {
     if (node.type === 'pci-iommu' || node.type === 'mmio-iommu') iommus.add(node.offset);
     if (node.type === 'pci-iommu' && node.segment === segment) {
-      own.push({ start: node.rid, length: 1, iommu: undefined, base: 0 });
+      own.set(node.rid, node.offset);
     }
   }
   for (const node of viot.nodes.toReversed()) {
@@ -130,6 +134,6 @@ export function coveredByViot(viot: ViotDescription, segment: number): Covered[]
       base: (node.endpointStart + (segment - segments.start) * RIDS) % 2 ** 32,
     });
   }
-  // Linux never puts an IOMMU behind itself, so its own function is left out.
-  return settle(own.concat(claims), { start: 0, end: RIDS - 1 });
+  // Linux never puts an IOMMU behind itself, but it does put one behind another.
+  return settle(claims, { start: 0, end: RIDS - 1 }, own);
 }

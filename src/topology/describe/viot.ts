@@ -62,13 +62,13 @@ type ViotRow = Omit<CoverageRow, 'segment' | 'host'> & {
 };
 
 /**
- * Coverage rows as VIOT has them: without the hole of a PCI vIOMMU, which a kernel makes itself
- * and QEMU does not write, and one node for what runs on over consecutive segments.
+ * Coverage rows as VIOT has them: without the hole of the PCI vIOMMU that the row is behind, which
+ * a kernel makes itself and QEMU does not write (a kernel does not make it for another's function), and one node for what runs on over consecutive segments.
  */
 function viotRanges(model: Model): ViotRow[] {
-  const own = new Set(
-    model.viommus.flatMap(({ transport }) =>
-      transport.kind === 'pci' ? [transport.segment * 0x1_0000 + transport.rid] : [],
+  const own = new Map(
+    model.viommus.flatMap(({ id, transport }) =>
+      transport.kind === 'pci' ? [[transport.segment * 0x1_0000 + transport.rid, id] as const] : [],
     ),
   );
   const closed: CoverageRow[] = [];
@@ -81,7 +81,7 @@ function viotRanges(model: Model): ViotRow[] {
       last.viommu === row.viommu &&
       gap >= 0 &&
       gap <= 1 &&
-      (gap === 0 || own.has(row.segment * 0x1_0000 + row.rids.start - 1)) &&
+      (gap === 0 || own.get(row.segment * 0x1_0000 + row.rids.start - 1) === row.viommu) &&
       last.endpointId + (row.rids.start - last.rids.start) === row.endpointId;
     if (joins) {
       const rids = { start: last.rids.start, end: row.rids.end };
@@ -130,7 +130,7 @@ function layOut(nodes: readonly ViotNodeOverride[]): {
       problems.push(problem);
       break;
     }
-    result.push(place(node, offsets[index] ?? 0, offsets));
+    result.push(finish(node, offsets[index] ?? 0, offsets));
   }
   return { nodes: result, problems };
 }
@@ -146,7 +146,7 @@ function damage(node: ViotNodeOverride): FormProblem | undefined {
   return { code: 'viot/node-size', message, place: node.place };
 }
 
-function place(node: ViotNodeOverride, offset: number, offsets: readonly number[]): ViotNode {
+function finish(node: ViotNodeOverride, offset: number, offsets: readonly number[]): ViotNode {
   const output = (to: ViotOutput): number => ('node' in to ? (offsets[to.node] ?? 0) : to.offset);
   const common = { offset, place: node.place };
   switch (node.type) {
