@@ -39,9 +39,13 @@ export const wrongTarget: Rule = {
   effect:
     'Linux waits for a driver of the target that never registers an IOMMU: the devices are deferred for 10 s, then work untranslated.',
   cure: 'Refer to the node of the vIOMMU or MSI controller.',
-  *check({ tree }: Facts): Iterable<Finding> {
+  *check({ tree, model }: Facts): Iterable<Finding> {
     if (tree === undefined) return;
     const { iommus, msi } = providersOf(tree);
+    // A vIOMMU on PCI that has no node has a rule of its own.
+    for (const { id, transport } of model?.viommus ?? []) {
+      if (transport.kind === 'pci') iommus.add(id);
+    }
     for (const host of tree.hosts) {
       yield* checkMap(host, host.iommuMap, 'iommu-map', iommus);
       yield* checkMap(host, host.msiMap, 'msi-map', msi);
