@@ -43,6 +43,7 @@ export type {
   GuestIommu,
   GuestObservation,
   LogLine,
+  LogMeaning,
   NicObservation,
   Observation,
 } from './observation.ts';
