@@ -6,7 +6,8 @@
 #
 # Every report is one record of the kernel's log, `VT1 <number> <kind> key=value ...`, written to
 # /dev/kmsg: the kernel prints a record in one piece, so none of its own messages can fall into
-# the middle of a line, and what happened first stands first. docs: src/guest/report.ts.
+# the middle of a line, and what happened first stands first. The lines: src/guest/console-line.ts,
+# the plan: src/guest/plan.ts.
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -255,11 +256,11 @@ limited() {
   exec 4>&-
 }
 
-# last_error [STATUS]: the last line that a program wrote to /run/err, encoded, into E; empty when
+# first_error [STATUS]: the first line that a program wrote to /run/err, encoded, into E; empty when
 # its status is 0 (dd writes there in any case).
-last_error() {
+first_error() {
   MESSAGE=
-  [ "$1" = 0 ] || while read -r line; do MESSAGE=$line; done </run/err
+  [ "$1" = 0 ] || read -r MESSAGE </run/err
   enc "$MESSAGE"
 }
 
@@ -285,7 +286,7 @@ do_disk() {
   limited read_hash $FOUND ${offset:-0} $bytes
   hash=''
   [ "$STATUS" = 0 ] && read -r hash rest </run/out
-  last_error $STATUS
+  first_error $STATUS
   rm -f /run/data
   say disk at=$asked name=$FOUND status=$STATUS size=$((sectors * 512)) offset=${offset:-0} bytes=$bytes sha256=$hash error=$E
 }
@@ -306,7 +307,7 @@ do_write() {
   limited write_pattern $FOUND ${offset:-0} ${bytes:-65536}
   wrote='' reread=''
   [ "$STATUS" = 0 ] && { read -r wrote rest; read -r reread rest; } </run/out
-  last_error $STATUS
+  first_error $STATUS
   rm -f /run/data /run/pattern
   say write at=$asked name=$FOUND status=$STATUS offset=${offset:-0} bytes=${bytes:-65536} sha256=$wrote reread=$reread error=$E
 }
@@ -329,7 +330,7 @@ do_nic() {
   while read -r a b c d e; do
     [ "$b $c" = 'packets transmitted,' ] && sent=$a received=$d
   done </run/out
-  last_error $STATUS
+  first_error $STATUS
   read -r rx <"/sys/class/net/$FOUND/statistics/rx_bytes"
   read -r tx <"/sys/class/net/$FOUND/statistics/tx_bytes"
   say nic at=$asked name=$FOUND status=$STATUS target=$target carrier=$carrier sent=$sent received=$received rx=$rx tx=$tx error=$E
@@ -340,7 +341,7 @@ do_nic() {
 # put VALUE FILE: writes to sysfs; what the kernel answered goes into E, empty when it took it.
 put() {
   { echo "$1" >"$2"; } 2>/run/err
-  last_error
+  first_error
 }
 
 do_unbind() {
@@ -485,7 +486,7 @@ load_modules() {
   [ -r /viommu/modules ] || return
   while read -r name; do
     limited insmod "/viommu/ko/$name.ko"
-    last_error $STATUS
+    first_error $STATUS
     say module name=$name status=$STATUS error=$E
     # A driver that crashed holds locks that the next ones wait for; they get no 20 seconds each.
     [ "$STATUS" = timeout ] && timeout=1
@@ -539,4 +540,9 @@ while read -r line <&5; do
 done 5</viommu/plan
 read -r uptime rest </proc/uptime
 say end lines=$((N + 1)) uptime=$uptime
-poweroff -f
+# Without a sync, which would wait for a disk that hangs. A driver that hangs while it is shut down
+# is left behind by an immediate reset, at which QEMU (-no-reboot) stops as well.
+poweroff -n -f &
+sleep 5
+echo b >/proc/sysrq-trigger
+sleep 1000

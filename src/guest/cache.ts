@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -79,14 +79,19 @@ async function tryLock(path: string): Promise<boolean> {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
   const holder = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => ''));
-  // An empty file is a lock that is just being written.
-  if (holder > 0 && !alive(holder)) {
+  // Without a number yet, the lock is just being made, unless its maker died at that very moment.
+  if (holder > 0 ? !alive(holder) : await olderThan(path, 10_000)) {
     // Renaming first makes sure that only one of several waiters removes the dead lock.
     const grave = `${path}.dead.${process.pid}`;
     await rename(path, grave).catch(() => undefined);
     await rm(grave, { recursive: true, force: true });
   }
   return false;
+}
+
+async function olderThan(path: string, milliseconds: number): Promise<boolean> {
+  const made = await stat(path).catch(() => undefined);
+  return made !== undefined && Date.now() - made.mtimeMs > milliseconds;
 }
 
 function alive(pid: number): boolean {

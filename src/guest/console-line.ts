@@ -1,4 +1,20 @@
-/** One line of the guest's console, told apart. */
+/**
+ * One line of the guest's console, told apart.
+ *
+ * A report line is `VT1 <number> <kind>( <key>=<value>)*`. Numbers count from 1 without a gap;
+ * kinds and keys are lower-case; a value has no blank, `%xx` stands for a byte, and absent means
+ * empty. A boot is `begin`, `cmdline` (in pieces), what the plan asks for, `end lines=<number>`:
+ *
+ * - `modules`: `module name status error` each;
+ * - `firmware`: `blob name size sha256 chunks` each, then that many `chunk name index data`
+ *   (base64 of gzip of the file);
+ * - `inventory`: a line `inventory`, then `iommu`, `iommudev`, `group`, `groupdev`, `resv`, `pci`,
+ *   `bar`, `platform`, `virtio`, `block`, `net`, `deferred`, each after the one it belongs to;
+ * - `edu`: `edustart` right before the DMA, then `edu`; `await`: `await`, then `awaited`;
+ * - any other action: one line of its own name; `badplan` for what the guest did not understand.
+ *
+ * The fields are in `report-types.ts`; the writer is `qemu/init/init.sh`.
+ */
 export type ConsoleLine =
   /** A report of the init script: `VT1 <number> <kind> key=value …`. */
   | {

@@ -20,7 +20,7 @@ export interface InitramfsOptions {
 /** The applets of busybox that `qemu/init/init.sh` calls; the shell has the rest built in. */
 const APPLETS = (
   'base64 dd devmem dmesg gzip head hexdump insmod ip mkdir mkfifo mount ping poweroff rm sh sha256sum ' +
-  'sleep sync usleep wc yes'
+  'sleep usleep wc yes'
 ).split(' ');
 
 const INIT_SCRIPT = new URL('../../qemu/init/init.sh', import.meta.url);

@@ -26,7 +26,8 @@ export interface RunOptions {
  * Runs a program of the host to its end and returns its standard output.
  *
  * Messages come in the C locale. Throws {@link EnvironmentError} `env/program-missing` or
- * `env/program-failed`, the latter with the tail of what the program said.
+ * `env/program-failed`, the latter with the tail of what the program said; the signal's reason
+ * when that stopped it.
  */
 export async function run(
   program: string,
@@ -44,6 +45,8 @@ export async function run(
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
   });
   if (!result.failed) return result.stdout;
+  // The caller gave up; that is no fault of the machine.
+  options.signal?.throwIfAborted();
   if (result.code === 'ENOENT') throw missing(program);
   const said = Buffer.from(result.stderr).toString('utf8').trim().split('\n').slice(-12).join('\n');
   throw new EnvironmentError(

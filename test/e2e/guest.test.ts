@@ -149,6 +149,25 @@ describe('what goes wrong', () => {
     }
   });
 
+  test('a disk that never answers: the report goes on, and the guest stops', async () => {
+    // The driver of the IOMMU is not loaded, the kernel gives up waiting for it after a second,
+    // and the IOMMU lets nothing pass.
+    const { report } = await handBoot({
+      guest: await fetchGuest('arm64'),
+      machine: `${MACHINES.arm64} -device virtio-iommu-pci,addr=2.0,boot-bypass=off
+        DISK -device virtio-blk-pci,addr=3.0,drive=disk,iommu_platform=on,disable-legacy=on`,
+      modules: ['virtio_blk'],
+      plan: [{ verb: 'modules' }, { verb: 'disk', at: DISK, timeout: 4 }, { verb: 'inventory' }],
+      extra: ['deferred_probe_timeout=1'],
+    });
+    expect(report.complete).toBe(true);
+    expect(report.results).toMatchObject([{ verb: 'disk', status: 'timeout', sha256: '' }]);
+    expect(report.inventories[0]?.groups).toEqual([]);
+    expect(report.kernel).toContainEqual(
+      expect.objectContaining({ code: 'deferred-timeout', device: DISK }),
+    );
+  });
+
   test('a plan for devices that are not there', async () => {
     const guest = await fetchGuest('arm64');
     const { report } = await handBoot({
