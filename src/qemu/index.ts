@@ -26,3 +26,32 @@ export {
   DISK_SIZE_DEFAULT,
   type DiskImage,
 } from './disk.ts';
+export {
+  argumentVector,
+  escapeComma,
+  filesOf,
+  type Argument,
+  type ArgumentGroup,
+  type Bindings,
+  type FileName,
+  type Part,
+} from './argument.ts';
+export {
+  buildCommand,
+  commandArgv,
+  cpuModel,
+  ownTablesParameters,
+  pxbSlots,
+  type CommandOptions,
+  type QemuCommand,
+} from './command.ts';
+export { busName, busNumbers, qemuId, type BusNumber } from './bus-numbers.ts';
+export { ACPI_TABLES_ADDRESS, ACPI_TABLES_ROOM, findRootPointer, rootBlob } from './rsdp.ts';
+export { guestMemory, ownTablesBlob, qemuTables, type PlacedTable } from './tables.ts';
+export {
+  preflight,
+  PREFLIGHT_RULES,
+  TREE_BYTES_MAX,
+  type PreflightOptions,
+  type PreflightRule,
+} from './preflight/index.ts';

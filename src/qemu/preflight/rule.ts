@@ -1,0 +1,39 @@
+import type { Diagnostic, Finding, Model, Severity } from '../../topology/index.ts';
+import type { QemuVersion } from '../version.ts';
+
+/** What is asked of QEMU. */
+export interface Wish {
+  readonly model: Model;
+  readonly version: QemuVersion;
+  /** Bytes of the device tree that is to be passed, where known. */
+  readonly treeBytes?: number;
+  /** Q35: the guest gets tables of ours, by way of `acpi_rsdp=`. */
+  readonly ownTables: boolean;
+}
+
+/** One thing that QEMU cannot do; documented in docs/reference/qemu.md under its id. */
+export interface PreflightRule {
+  /** `qemu-…`. */
+  readonly id: string;
+  /** One line: what must hold. */
+  readonly summary: string;
+  readonly severity: Severity;
+  /** What would happen if QEMU were started all the same. */
+  readonly effect: string;
+  /** The alternative. */
+  readonly cure: string;
+  readonly check: (wish: Wish) => Iterable<Finding>;
+}
+
+/** Runs one rule. */
+export function runPreflightRule(rule: PreflightRule, wish: Wish): Diagnostic[] {
+  return Array.from(rule.check(wish), (finding) => ({
+    rule: rule.id,
+    severity: finding.severity ?? rule.severity,
+    place: finding.place,
+    message: finding.message,
+    effect: finding.effect ?? rule.effect,
+    cure: finding.cure ?? rule.cure,
+    related: finding.related ?? [],
+  }));
+}
