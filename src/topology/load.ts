@@ -7,7 +7,11 @@ import { resolve } from './resolve/index.ts';
 import { checkFacts } from './rules/index.ts';
 import { validate } from './schema/validate.ts';
 import { loadLayers, TEMPLATES } from './source/extend.ts';
+import { YAML_TOO_BIG } from './source/problems.ts';
 import { readSource, SourceText } from './source/text.ts';
+
+/** Findings of one rule: nobody reads more, and a hostile file could have a hundred thousand. */
+const FINDINGS_MAX = 100;
 
 /** Text of every file that was read, by the name that places use for it. */
 export type SourceTexts = ReadonlyMap<string, string>;
@@ -49,7 +53,10 @@ function load(source: SourceText, options: LoadOptions): Loaded {
   const layered = loadLayers(source, source.file, options.templates ?? TEMPLATES);
   const { sources, root } = layered;
   const unread = layered.diagnostics.length > 0;
-  if (root === undefined) return { diagnostics: sorted(layered.diagnostics, sources), sources };
+  const tooBig = layered.diagnostics.some(({ rule }) => rule === YAML_TOO_BIG.id);
+  if (root === undefined || tooBig) {
+    return { diagnostics: sorted(layered.diagnostics, sources), sources };
+  }
   const validated = validate(root);
   const found = [...layered.diagnostics];
   // With a part of the file missing, "missing" says nothing.
@@ -58,17 +65,24 @@ function load(source: SourceText, options: LoadOptions): Loaded {
   if (input === undefined || unread) return { diagnostics: sorted(found, sources), sources };
   const resolved = resolve(input, validated.root, source.file, validated.dropped);
   found.push(...resolved.diagnostics);
-  const { model } = resolved;
-  const facts: Facts = {
+  const whole = found.length === 0;
+  // A hundred mistakes are no topology: what rules would add is noise, and takes long.
+  if (validated.partial || resolved.partial || found.length >= FINDINGS_MAX) {
+    return { diagnostics: sorted(found, sources), sources };
+  }
+  const facts = factsOf(resolved.model, options);
+  found.push(...checkFacts(facts));
+  const diagnostics = sorted(found, sources);
+  return whole ? { model: resolved.model, facts, diagnostics, sources } : { diagnostics, sources };
+}
+
+function factsOf(model: Model, options: LoadOptions): Facts {
+  return {
     model,
     ...describe(model),
     kernel: options.kernel ?? model.guest.kernel ?? DEFAULT_KERNEL,
     guestPage: model.guest.pageSize,
   };
-  const whole = found.length === 0;
-  if (!validated.partial) found.push(...checkFacts(facts));
-  const diagnostics = sorted(found, sources);
-  return whole ? { model, facts, diagnostics, sources } : { diagnostics, sources };
 }
 
 /** By file in order of reading, then by position; stable, and each finding once. */
@@ -79,7 +93,7 @@ function sorted(diagnostics: readonly Diagnostic[], sources: SourceTexts): Diagn
     files.indexOf(place.file),
     place.kind === 'source' ? place.start : 0,
   ];
-  return diagnostics
+  const unique = diagnostics
     .filter((diagnostic) => {
       const key = `${diagnostic.rule} ${rank(diagnostic).join(' ')} ${diagnostic.message}`;
       if (seen.has(key)) return false;
@@ -91,4 +105,26 @@ function sorted(diagnostics: readonly Diagnostic[], sources: SourceTexts): Diagn
       const [fileB, startB] = rank(b);
       return fileA - fileB || startA - startB;
     });
+  return capped(unique);
+}
+
+/** The first findings of each rule; the last of them says how many more there are. */
+function capped(diagnostics: readonly Diagnostic[]): Diagnostic[] {
+  const counts = new Map<string, number>();
+  const kept = diagnostics.filter(({ rule }) => {
+    const count = (counts.get(rule) ?? 0) + 1;
+    counts.set(rule, count);
+    return count <= FINDINGS_MAX;
+  });
+  const left = new Map(counts);
+  return kept.map((diagnostic) => {
+    const { rule, message } = diagnostic;
+    const after = (left.get(rule) ?? 1) - 1;
+    left.set(rule, after);
+    const total = counts.get(rule) ?? 0;
+    const more = total - FINDINGS_MAX;
+    const isLast = total - after === FINDINGS_MAX;
+    if (more <= 0 || !isLast) return diagnostic;
+    return { ...diagnostic, message: `${message} (and ${more} more of this kind)` };
+  });
 }

@@ -281,7 +281,8 @@ export interface HostOverrides {
   readonly iommuMap?: readonly (readonly RawCell[])[];
   readonly iommuMapMask?: number;
   readonly msiMap?: readonly (readonly RawCell[])[] | 'none';
-  readonly msiParent?: string | 'none';
+  /** A doorbell, or `none`: the property is left out. */
+  readonly msiParent?: string;
   /** A number, or the property left out. */
   readonly pciDomain?: number | 'none';
   readonly places: Readonly<Record<string, Place>>;

@@ -27,9 +27,8 @@ function carried(model: Model): ReservedRegion[] {
 
 /** Devices that a region can name: those with a node of their own. */
 function targets(model: Model, region: ReservedRegion): Endpoint[] {
-  return model.endpoints.filter(
-    (endpoint) => region.endpoints.includes(endpoint.id) && hasNode(endpoint),
-  );
+  const names = new Set(region.endpoints);
+  return model.endpoints.filter((endpoint) => names.has(endpoint.id) && hasNode(endpoint));
 }
 
 function hasNode({ location }: Endpoint): boolean {

@@ -8,6 +8,9 @@ import { DUPLICATE_ID, UNKNOWN_NAME } from './problems.ts';
 /** What can be named. */
 export type NameKind = 'host' | 'bridge' | 'vIOMMU' | 'endpoint' | 'doorbell' | 'reserved region';
 
+/** Names that are compared for "did you mean": thousands of unknown ones must not take minutes. */
+const GUESSES_MAX = 50_000;
+
 interface Named {
   readonly kind: NameKind;
   readonly place: SourcePlace;
@@ -18,9 +21,13 @@ export class Context {
   readonly input: TopologyInput;
   readonly file: string;
   readonly diagnostics: Diagnostic[] = [];
+  /** Whether something was left out of the model that the rest refers to. */
+  partial = false;
   readonly #root: DataNode;
   readonly #dropped: ReadonlySet<string>;
   readonly #names = new Map<string, Named>();
+  readonly #byKind = new Map<NameKind, string[]>();
+  #guesses = GUESSES_MAX;
 
   constructor(input: TopologyInput, root: DataNode, file: string, dropped: ReadonlySet<string>) {
     this.input = input;
@@ -60,6 +67,9 @@ export class Context {
     const earlier = this.#names.get(id);
     if (earlier === undefined) {
       this.#names.set(id, { kind, place });
+      const list = this.#byKind.get(kind);
+      if (list === undefined) this.#byKind.set(kind, [id]);
+      else list.push(id);
       return true;
     }
     const message = `the id "${id}" is given twice`;
@@ -83,18 +93,19 @@ export class Context {
     const what = kinds.join(' or ');
     const message =
       named === undefined
-        ? `there is no ${what} "${id}"${didYouMean(id, candidates)}`
+        ? `there is no ${what} "${id}"${this.#guess(id, candidates)}`
         : `"${id}" is a ${named.kind}, not a ${what}`;
     this.report(UNKNOWN_NAME, place, message);
     return undefined;
   }
 
-  /** All names of some kinds, in the order of the file. */
+  /** All names of some kinds, each kind in the order of the file. */
   names(kinds: readonly NameKind[]): string[] {
-    return [...this.#names].filter(([, { kind }]) => kinds.includes(kind)).map(([id]) => id);
+    return kinds.flatMap((kind) => this.#byKind.get(kind) ?? []);
   }
 
-  placeOfName(id: string): SourcePlace | undefined {
-    return this.#names.get(id)?.place;
+  #guess(id: string, candidates: readonly string[]): string {
+    this.#guesses -= candidates.length;
+    return this.#guesses < 0 ? '' : didYouMean(id, candidates);
   }
 }

@@ -17,6 +17,8 @@ export function resolveDoorbells(context: Context, board: Board, gic: Gic | unde
     if (lack !== undefined) {
       const place = context.place('doorbells', index, 'kind');
       context.report(BOARD_LACKS, place, `${lack}, so it cannot have the doorbell "${input.id}"`);
+      context.partial = true;
+      return [];
     }
     return [doorbell(context, input, index)];
   });

@@ -107,6 +107,7 @@ function idOf(
     const place = context.place('endpoints', index, 'endpoint-id');
     const message = `the last endpoint ID of "${input.id}" would be ${hex(id + count)}`;
     context.report(ENDPOINT_ID_RANGE, place, message);
+    context.partial = true;
   }
   return id;
 }
@@ -195,7 +196,7 @@ function deviceOf(
     accessPlatform: accessPlatform ?? translated,
     bootable: bootable ?? false,
     ...(bytes === undefined ? {} : { size: bytes }),
-    options: options as EndpointDevice['options'],
+    options,
   };
 }
 

@@ -26,7 +26,8 @@ export function resolveExpectations(context: Context): Expectations {
 function patterns(context: Context, key: 'present' | 'absent', list: readonly string[]): string[] {
   return list.filter((pattern, index) => {
     try {
-      return new RegExp(pattern) !== undefined;
+      RegExp(pattern);
+      return true;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       context.report(BAD_PATTERN, context.place('expect', 'log', key, index), reason);

@@ -1,4 +1,4 @@
-import { contains, covers, overlaps, type Range } from '../../bytes/index.ts';
+import { contains, covers, hex, overlaps, type Range } from '../../bytes/index.ts';
 import { showBdf } from '../../spec/pci.ts';
 import type { SourcePlace } from '../diagnostic.ts';
 import type { Board, PciBridge, PciHost } from '../model.ts';
@@ -20,9 +20,8 @@ const SEGMENT_ECAM = 256n * BUS_BYTES;
 const UNITS = { io: 0x1000n, mem32: 1n << 20n, mem64: 1n << 30n } as const;
 
 /** `0x10-0x1f` of buses, for messages. */
-function showBuses(buses: Range<number>): string {
-  const two = (bus: number): string => `0x${bus.toString(16).padStart(2, '0')}`;
-  return buses.start === buses.end ? two(buses.start) : `${two(buses.start)}-${two(buses.end)}`;
+function showBuses({ start, end }: Range<number>): string {
+  return start === end ? hex(start, 2) : `${hex(start, 2)}-${hex(end, 2)}`;
 }
 
 export function resolveHosts(context: Context, board: Board): PciHost[] {
@@ -36,6 +35,7 @@ export function resolveHosts(context: Context, board: Board): PciHost[] {
       hosts.push(host);
       return;
     }
+    context.partial = true;
     const place = context.place('pci', 'hosts', index, 'buses');
     const message =
       `the hosts "${other.id}" (buses ${showBuses(other.buses)}) and "${host.id}" ` +
@@ -98,6 +98,7 @@ function idBase(context: Context, input: PciHostInput, index: number, segment: n
     const place = context.place('pci', 'hosts', index, 'endpoint-id-base');
     const message = `the last endpoint ID of "${input.id}" would be 0x${last.toString(16)}`;
     context.report(ENDPOINT_ID_RANGE, place, message);
+    context.partial = true;
   }
   return base;
 }
@@ -117,7 +118,8 @@ function only(
   const names = context.names([kind]);
   if (names.length <= 1) return names[0];
   const place = context.idPlace('pci', 'hosts', index);
-  const message = `the host "${input.id}" does not say which ${kind} of ${names.join(', ')} is its`;
+  const some = names.slice(0, 4).join(', ') + (names.length > 4 ? ', …' : '');
+  const message = `the host "${input.id}" does not say which ${kind} of ${some} is its`;
   context.report(HOST_VIOMMU_UNSTATED, place, message);
   return undefined;
 }

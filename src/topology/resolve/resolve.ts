@@ -20,6 +20,8 @@ export interface Resolved {
   /** The machine as far as it makes sense: whole when there are no diagnostics. */
   readonly model: Model;
   readonly diagnostics: readonly Diagnostic[];
+  /** Whether parts are missing that the rest refers to: rules would judge what is not there. */
+  readonly partial: boolean;
 }
 
 /**
@@ -63,5 +65,5 @@ export function resolve(
     place: context.place(),
   };
   checkConflicts(context, model);
-  return { model, diagnostics: context.diagnostics };
+  return { model, diagnostics: context.diagnostics, partial: context.partial };
 }

@@ -52,7 +52,10 @@ export function resolveViommus(
 ): Viommu[] {
   return (context.input.viommus ?? []).flatMap((input, index) => {
     const transport = taken.has(index) ? undefined : locate(context, board, hosts, input, index);
-    if (transport === undefined) return [];
+    if (transport === undefined) {
+      context.partial = true;
+      return [];
+    }
     const mask = pageSizes(context, input, index);
     return [
       {

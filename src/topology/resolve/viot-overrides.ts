@@ -64,11 +64,13 @@ function outputOf(
   const { output: node, 'output-offset': offset } = input;
   if ((node === undefined) === (offset === undefined)) {
     const message = 'a range or endpoint states one of `output` and `output-offset`';
+    context.partial = true;
     context.report(OVERRIDE_SCOPE, context.place(...AT, 'nodes', index), message);
   }
   const count = context.input.firmware?.overrides?.viot?.nodes?.length ?? 0;
   if (node !== undefined && node >= count) {
     const place = context.place(...AT, 'nodes', index, 'output');
+    context.partial = true;
     context.report(OVERRIDE_SCOPE, place, `there is no node ${node}: they are 0-${count - 1}`);
   }
   return offset === undefined ? { node: node ?? 0 } : { offset };

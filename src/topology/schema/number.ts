@@ -10,8 +10,8 @@ const U64_MAX = (1n << 64n) - 1n;
 /** `0x8020000`, `0xffff_f000`, `4096`, `64K`, `512M`; at most 64 bits. */
 export function readNumber(value: unknown): Reading<bigint> {
   if (typeof value === 'bigint') {
-    if (value < 0n) return { error: `${value} is negative` };
-    return value > U64_MAX ? { error: `${value} does not fit 64 bits` } : { value };
+    if (value < 0n) return { error: `${clip(String(value))} is negative` };
+    return value > U64_MAX ? { error: `${clip(String(value))} does not fit 64 bits` } : { value };
   }
   if (typeof value !== 'string') return { error: `${shown(value)} is not a number` };
   const text = value.trim();
@@ -19,7 +19,8 @@ export function readNumber(value: unknown): Reading<bigint> {
   if (match === null) return { error: `"${clip(value)}" is not a number` };
   const [, hexDigits, digits = '', unit] = match;
   if (hexDigits === undefined && /^0[0-9_]/.test(digits)) {
-    return { error: `"${text}" begins with 0: write 0x${digits} or ${digits.replace(/^0+/, '')}` };
+    const rest = digits.replace(/^0+(?=.)/, '');
+    return { error: `"${text}" begins with 0: write 0x${rest} or ${rest}` };
   }
   const plain = BigInt(hexDigits === undefined ? strip(digits) : `0x${strip(hexDigits)}`);
   const scaled = plain << (unit === undefined ? 0n : (UNITS[unit.toUpperCase()] ?? 0n));
@@ -56,5 +57,7 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';
   if (typeof value === 'string') return `"${clip(value)}"`;
-  return String(value);
+  return typeof value === 'bigint' || typeof value === 'boolean'
+    ? clip(String(value))
+    : typeof value;
 }

@@ -100,15 +100,9 @@ function ruleOf(id: unknown): InputRule {
 }
 
 function prune(root: DataNode, issues: readonly Issue[], dropped: Set<string>): DataNode {
-  // From the back, so that dropping an item does not move those still to be dropped.
   const paths = issues.flatMap((issue) => pathsToDrop(root, issue));
-  const unique = new Map(paths.map((path) => [JSON.stringify(path), path]));
-  let result = root;
-  for (const path of [...unique.values()].toSorted(comparePaths).toReversed()) {
-    noteNames(nodeAt(result, path), dropped);
-    result = without(result, path);
-  }
-  return result;
+  for (const path of paths) noteNames(nodeAt(root, path), dropped);
+  return paths.length === 0 ? root : without(root, paths);
 }
 
 function pathsToDrop(root: DataNode, issue: Issue): Path[] {
@@ -120,16 +114,6 @@ function pathsToDrop(root: DataNode, issue: Issue): Path[] {
   if (nodeAt(root, path) !== undefined) return path.length === 0 ? [] : [path];
   const parent = path.slice(0, -1);
   return parent.length === 0 ? [] : [parent];
-}
-
-function comparePaths(a: Path, b: Path): number {
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const [x = 0, y = 0] = [a[i], b[i]];
-    if (x === y) continue;
-    if (typeof x === 'number' && typeof y === 'number') return x - y;
-    return String(x) < String(y) ? -1 : 1;
-  }
-  return a.length - b.length;
 }
 
 /** Remembers the ids in what is dropped; depth is bounded by the scanner. */

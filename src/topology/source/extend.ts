@@ -81,7 +81,7 @@ function parseMap(source: SourceText, diagnostics: Diagnostic[]): DataNode | und
 
 /** A topology does not pass its own name on. */
 function inheritable(root: DataNode): DataNode {
-  return without(without(root, ['name']), ['description']);
+  return without(root, [['name'], ['description']]);
 }
 
 /** The layer that `root` extends, if it names one that can be used. */

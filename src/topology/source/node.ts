@@ -84,27 +84,48 @@ export function plain(node: DataNode): unknown {
   }
 }
 
-/** A copy of `root` without what stands at `path`. */
-export function without(root: DataNode, path: Path): DataNode {
-  const [step, ...rest] = path;
-  if (step === undefined) return root;
-  if (root.kind === 'map') {
+/** What to leave out below a node: all of it, or parts by key or index. */
+type Cuts = 'all' | Map<string, Cuts>;
+
+/** A copy of `root` without what stands at `paths`, in one pass. */
+export function without(root: DataNode, paths: readonly Path[]): DataNode {
+  const cuts = new Map<string, Cuts>();
+  for (const path of paths) addCut(cuts, path);
+  return cutOut(root, cuts);
+}
+
+function addCut(cuts: Map<string, Cuts>, path: Path): void {
+  let at = cuts;
+  for (const [index, step] of path.entries()) {
     const key = String(step);
-    const entry = root.entries.get(key);
-    if (entry === undefined) return root;
-    const entries = new Map(root.entries);
-    if (rest.length === 0) entries.delete(key);
-    else entries.set(key, { ...entry, value: without(entry.value, rest) });
-    return { ...root, entries };
+    const below = at.get(key);
+    if (below === 'all') return;
+    if (index === path.length - 1) at.set(key, 'all');
+    else {
+      const next = below ?? new Map<string, Cuts>();
+      at.set(key, next);
+      at = next;
+    }
   }
-  if (root.kind === 'list' && typeof step === 'number') {
-    const item = root.items[step];
-    if (item === undefined) return root;
-    const items =
-      rest.length === 0
-        ? root.items.toSpliced(step, 1)
-        : root.items.with(step, without(item, rest));
-    return { ...root, items };
+}
+
+function cutOut(node: DataNode, cuts: ReadonlyMap<string, Cuts>): DataNode {
+  if (node.kind === 'map') {
+    const entries = new Map<string, MapEntry>();
+    for (const [key, entry] of node.entries) {
+      const cut = cuts.get(key);
+      if (cut === undefined) entries.set(key, entry);
+      else if (cut !== 'all') entries.set(key, { ...entry, value: cutOut(entry.value, cut) });
+    }
+    return { ...node, entries };
   }
-  return root;
+  if (node.kind === 'list') {
+    const items = node.items.flatMap((item, index) => {
+      const cut = cuts.get(String(index));
+      if (cut === undefined) return [item];
+      return cut === 'all' ? [] : [cutOut(item, cut)];
+    });
+    return { ...node, items };
+  }
+  return node;
 }

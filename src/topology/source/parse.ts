@@ -39,7 +39,7 @@ export function parse(source: SourceText): Parsed {
     merge: false,
     schema: 'core',
     prettyErrors: false,
-    logLevel: 'silent',
+    logLevel: 'error',
   });
   const diagnostics = document.errors
     .slice(0, SYNTAX_ERRORS_MAX)
@@ -121,13 +121,13 @@ class NodeReader {
     return entries;
   }
 
-  #key(pair: Pair<Node, unknown>): string | undefined {
+  #key(pair: Pair<Node>): string | undefined {
     const place = this.#place(pair.key);
     if (!isScalar(pair.key)) {
       this.#report(YAML_FEATURE, place, 'a key must be plain text');
       return undefined;
     }
-    const key = String(pair.key.source ?? pair.key.value);
+    const key = pair.key.source ?? JSON.stringify(pair.key.value);
     if (key === '<<') {
       this.#report(YAML_FEATURE, place, 'merge keys ("<<") are not supported');
       return undefined;
@@ -179,5 +179,5 @@ function scalarValue(node: Scalar): ScalarNode['value'] {
   if (value === null || value === undefined) return null;
   // `010`: decimal ten or octal eight? Leave it to the number parser, which refuses it.
   if (typeof value === 'bigint' && !/^[-+]?0[0-9]/.test(source ?? '')) return value;
-  return source ?? String(value);
+  return source ?? JSON.stringify(value);
 }
