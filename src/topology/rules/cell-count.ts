@@ -1,7 +1,7 @@
 import type { RidMap, TreeHost } from '../description.ts';
 import type { Facts, Finding, Rule } from '../facts.ts';
 import { badLength, keyOf } from './support/rid-map.ts';
-import { linux } from './support/text.ts';
+import { count, linux } from './support/text.ts';
 
 function* checkMap(
   facts: Facts,
@@ -10,7 +10,7 @@ function* checkMap(
   property: 'iommu-map' | 'msi-map',
 ): Generator<Finding> {
   if (map === undefined || !badLength(map)) return;
-  const cells = `${map.bytes} bytes${map.leftover === 0 ? '' : `: ${map.rows.length} rows of 4 cells and ${map.leftover} cells over`}`;
+  const cells = `${map.bytes} bytes${map.leftover === 0 ? '' : `, which is ${count(map.rows.length, 'row')} of 4 cells and ${count(map.leftover, 'cell')} over`}`;
   const lost = property === 'iommu-map' ? 'all devices bypass' : 'no device has MSI';
   yield {
     place: map.place,

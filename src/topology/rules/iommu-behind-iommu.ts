@@ -19,9 +19,12 @@ export const iommuBehindIommu: Rule = {
       if (location.kind !== 'pci' || !iommu.virtio) continue;
       const host = hosts.get(location.host);
       if (host === undefined) continue;
-      const run = lookup(iommuRuns(tree, host, facts.kernel), location.rid);
+      // Linux goes by device and function; the bus is that of the node above.
+      const bus = location.parent === location.host ? host.buses.start : location.rid >> 8;
+      const rid = (bus << 8) | (location.rid & 0xff);
+      const run = lookup(iommuRuns(tree, host, facts.kernel), rid);
       if (run?.to === undefined) continue;
-      const at = showFunction(host.segment ?? 0, location.rid);
+      const at = showFunction(host.segment ?? 0, rid);
       const self = run.to.iommu === iommu.key;
       const which = self ? 'itself' : `another IOMMU, ${run.to.iommu}`;
       yield {

@@ -3,7 +3,7 @@ import type { NodeRef, RidMap, TreeHost } from '../description.ts';
 import { atLeast, type Place } from '../diagnostic.ts';
 import type { Facts, Finding, Rule } from '../facts.ts';
 import { badLength } from './support/rid-map.ts';
-import { linux, showRids } from './support/text.ts';
+import { count, linux, showRids } from './support/text.ts';
 
 /** The phandle, when it names nothing. */
 function dangling(ref: NodeRef): number | undefined {
@@ -36,7 +36,7 @@ function* checkMap(
     ? `fails the lookup of the IDs that this row matches, and of all that no earlier row matches: ${lost}.`
     : `fails the lookup of the IDs that this row matches: ${lost}. (From 7.0 on, all that no earlier row matches are lost as well.)`;
   for (const [phandle, { place, rows, first }] of seen) {
-    const more = rows === 1 ? '' : ` and in ${rows - 1} more rows`;
+    const more = rows === 1 ? '' : ` and in ${count(rows - 1, 'more row')}`;
     yield {
       place,
       message: `phandle ${hex(phandle)} in the ${property} of ${host.key} (for ${first}${more}) is no node's`,

@@ -29,3 +29,8 @@ export function showIds(ids: Range<number>): string {
 export function linux(facts: Facts): string {
   return `Linux ${showKernel(facts.kernel)}`;
 }
+
+/** `1 row`, `2 rows`. */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

@@ -44,16 +44,16 @@ export function viotOutput(viot: ViotDescription, output: number): ViotIommu | u
  * What Linux's `viot_pci_dev_iommu_init` answers for each requester ID of one segment.
  *
  * Nodes are added at the head of a list, so the last one of the table that matches counts.
- * A range whose output is no IOMMU node is not in the list at all. An IOMMU in its own range
- * is left alone by Linux, and no hole is cut for it here.
+ * A range whose output is no IOMMU node is not in the list at all: it answers, as broken, only
+ * where no other does. An IOMMU in its own range is left alone by Linux; no hole is cut for it here.
  */
 export function viotRuns(viot: ViotDescription, segment: number): Run[] {
   const entries = [];
   for (const [index, node] of viot.nodes.entries()) {
     if (node.type !== 'pci-range') continue;
     if (segment < node.segments.start || segment > node.segments.end) continue;
-    if (viotOutput(viot, node.output) === undefined) continue;
-    entries.push({ range: node.rids, rank: -index, value: node });
+    const rank = viotOutput(viot, node.output) === undefined ? index + 1 : -index;
+    entries.push({ range: node.rids, rank, value: node });
   }
   return flatten(entries).map(({ range, value }): Run => {
     const iommu = viotOutput(viot, value.output);
@@ -61,8 +61,8 @@ export function viotRuns(viot: ViotDescription, segment: number): Run[] {
       (segment - value.segments.start) * 0x10000 +
       (range.start - value.rids.start) +
       value.endpointStart;
-    const to = iommu === undefined ? {} : { to: { iommu: viotKey(iommu), id: id >>> 0 } };
-    return { rids: range, ...to, place: value.place };
+    if (iommu === undefined) return { rids: range, broken: 'output', place: value.place };
+    return { rids: range, to: { iommu: viotKey(iommu), id: id >>> 0 }, place: value.place };
   });
 }
 

@@ -63,7 +63,7 @@ describe('unknown-phandle', () => {
     const found = check('unknown-phandle', hosted({ iommuMap: ridMap(rows) }));
     expect(found).toHaveLength(1);
     expect(found[0]?.message).toContain('phandle 0x99');
-    expect(found[0]?.message).toContain('and in 1 more rows');
+    expect(found[0]?.message).toContain('and in 1 more row');
     expect(found[0]?.effect).toContain(
       'Linux 6.12 fails the lookup of the IDs that this row matches:',
     );
