@@ -1,0 +1,103 @@
+import { readFdt, printDts, writeFdt } from '../../fdt/index.ts';
+import {
+  FirmwareError,
+  buildFirmware,
+  mergeDeviceTree,
+  writeOutputs,
+} from '../../firmware/index.ts';
+import type { Command } from 'commander';
+import { bootScript, preflight } from '../../qemu/index.ts';
+import { renderDiagnostics } from '../../report/index.ts';
+import type { KernelVersion, Model } from '../../topology/index.ts';
+import { kernelVersion } from '../arguments.ts';
+import { InputError } from '../exit.ts';
+import { readFirmwareFile } from '../files.ts';
+import type { Io } from '../io.ts';
+import type { CommandContext } from '../program.ts';
+import { requireTopology } from '../topology.ts';
+
+interface BuildOptions {
+  readonly output: string;
+  readonly kernelVersion?: KernelVersion;
+  readonly force?: boolean;
+  readonly baseDtb?: string;
+}
+
+/** `viommu-topo build`: the firmware of a topology, on disk. */
+export function registerBuild(program: Command, { io }: CommandContext): void {
+  program
+    .command('build')
+    .description('write the firmware of a topology, and a QEMU script that boots it')
+    .argument('<file>', 'topology')
+    .requiredOption('-o, --output <dir>', 'directory to write; replaced as a whole')
+    .option('--kernel-version <version>', 'as for check', kernelVersion)
+    .option('--base-dtb <file>', 'also merge into this tree (merged.dtb, merged.dts)')
+    .option('--force', 'build although there are errors, to have firmware that is wrong')
+    .addHelpText(
+      'after',
+      `
+Writes topology.dtb, topology.dts, viot.aml and the tables that go with it, topology.json (everything
+resolved) and boot.sh, as far as the board has them. All files appear, or none. The same topology
+gives the same bytes.
+
+Examples:
+  viommu-topo build topologies/one-endpoint.yaml -o out && out/boot.sh
+  qemu-system-aarch64 -M virt,dumpdtb=base.dtb -cpu cortex-a57
+  viommu-topo build my.yaml -o out --base-dtb base.dtb`,
+    )
+    .action(async (file: string, options: BuildOptions) => {
+      const model = requireTopology(file, io, {
+        ...(options.kernelVersion ? { kernel: options.kernelVersion } : {}),
+        force: options.force === true,
+      });
+      const files = outputs(model, options.baseDtb, io);
+      try {
+        await writeOutputs(options.output, files);
+      } catch (error) {
+        throw asInputError(error);
+      }
+      for (const [name, content] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+        io.out(
+          `${options.output.replace(/\/+$/, '')}/${name}  ${Buffer.byteLength(content)} bytes\n`,
+        );
+      }
+    });
+}
+
+function outputs(
+  model: Model,
+  baseDtb: string | undefined,
+  io: Io,
+): ReadonlyMap<string, Uint8Array | string> {
+  try {
+    const firmware = buildFirmware(model);
+    const files = new Map(firmware.files);
+    if (baseDtb !== undefined) {
+      const { tree } = firmware.description;
+      if (tree === undefined) {
+        throw new InputError('this topology has no device tree to merge (firmware.device-tree)');
+      }
+      const base = readFirmwareFile(baseDtb);
+      const merged = mergeDeviceTree(base, model, tree);
+      const { bootCpuid, memReserve } = readFdt(base);
+      files.set('merged.dtb', writeFdt(merged, { names: 'lax', bootCpuid, memReserve }));
+      files.set('merged.dts', printDts(merged, { bootCpuid, memReserve }));
+    }
+    const obstacles = preflight(model).filter(({ severity }) => severity === 'error');
+    if (obstacles.length === 0) files.set('boot.sh', bootScript(model));
+    else {
+      io.err(renderDiagnostics(obstacles, new Map(), { color: io.colorErr }));
+      io.err('boot.sh is not written: QEMU cannot hold this topology\n');
+    }
+    return files;
+  } catch (error) {
+    throw asInputError(error);
+  }
+}
+
+/** What keeps firmware from being made or written is the user's to mend, not ours. */
+function asInputError(error: unknown): unknown {
+  if (error instanceof FirmwareError)
+    return new InputError(error.message, undefined, { cause: error });
+  return error;
+}

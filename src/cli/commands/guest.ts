@@ -1,0 +1,61 @@
+import { Option, type Command } from 'commander';
+import { DEFAULT_SERIES, fetchGuest, type Guest } from '../../guest/index.ts';
+import { guestArch } from '../arguments.ts';
+import type { CommandContext } from '../program.ts';
+import { Progress } from '../progress.ts';
+
+/** `viommu-topo guest`: stock kernels and userspace. */
+export function registerGuest(program: Command, { io }: CommandContext): void {
+  const guest = program.command('guest').description('stock kernels to boot with');
+  guest
+    .command('fetch')
+    .description('bring a stock Debian kernel, its modules and a userspace into the cache')
+    .requiredOption('--arch <arch>', 'arm64 or amd64', guestArch)
+    .option('--series <version>', 'series of the kernel, such as 6.12', DEFAULT_SERIES)
+    .option('--refresh', 'look for a newer package although one is cached')
+    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .addHelpText(
+      'after',
+      `
+Uses apt with a configuration of its own and the mirror that this machine is set up with. Nothing is
+installed, nothing outside the cache directory is changed, and no root is needed.`,
+    )
+    .action(async (options: GuestFetchOptions) => {
+      const progress = new Progress(io);
+      try {
+        const fetched = await fetchGuest(options.arch, {
+          series: options.series,
+          refresh: options.refresh === true,
+          signal: io.signal,
+          onProgress: (stage) => progress.stage(stage),
+        });
+        progress.end();
+        io.out(options.format === 'json' ? guestJson(fetched) : guestText(fetched));
+      } finally {
+        progress.end();
+      }
+    });
+}
+
+interface GuestFetchOptions {
+  readonly arch: 'arm64' | 'amd64';
+  readonly series: string;
+  readonly refresh?: boolean;
+  readonly format: 'text' | 'json';
+}
+
+function guestText(guest: Guest): string {
+  const lines = [
+    `kernel   ${guest.release} (${guest.arch})`,
+    `image    ${guest.kernel}`,
+    `sha256   ${guest.kernelSha256}`,
+    `modules  ${guest.modulesDir}`,
+    `busybox  ${guest.busybox}`,
+    ...guest.packages.map((one) => `package  ${one.package} ${one.version} ${one.sha256}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function guestJson(guest: Guest): string {
+  return `${JSON.stringify(guest, undefined, 2)}\n`;
+}

@@ -1,0 +1,38 @@
+/** Where a command reads and writes; tests give their own. */
+export interface Io {
+  /** Results: what a user would redirect to a file. */
+  readonly out: (text: string) => void;
+  /** Raw results, for binary output to standard output. */
+  readonly outBytes: (bytes: Uint8Array) => void;
+  /** Everything said to the person in front: diagnostics, progress, errors. */
+  readonly err: (text: string) => void;
+  /** Whether `err` goes to a terminal that understands cursor movement. */
+  readonly interactive: boolean;
+  /** Whether `out` and `err` may carry colours. */
+  readonly colorOut: boolean;
+  readonly colorErr: boolean;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted by SIGINT and SIGTERM; the reason is the signal's name. */
+  readonly signal: AbortSignal;
+}
+
+/** Colours only on a terminal, unless FORCE_COLOR asks for them or NO_COLOR forbids them. */
+function colours(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean {
+  if (env['NO_COLOR']) return false;
+  if (env['FORCE_COLOR'] && env['FORCE_COLOR'] !== '0') return true;
+  return stream.isTTY === true && env['TERM'] !== 'dumb';
+}
+
+/** The process's own streams. */
+export function processIo(signal: AbortSignal): Io {
+  return {
+    out: (text) => void process.stdout.write(text),
+    outBytes: (bytes) => void process.stdout.write(bytes),
+    err: (text) => void process.stderr.write(text),
+    interactive: process.stderr.isTTY === true && !process.env['CI'],
+    colorOut: colours(process.stdout, process.env),
+    colorErr: colours(process.stderr, process.env),
+    env: process.env,
+    signal,
+  };
+}

@@ -1,0 +1,69 @@
+import { CommanderError } from 'commander';
+import { FormatError } from '../bytes/index.ts';
+import { EnvironmentError } from '../guest/index.ts';
+import { EXIT, InputError, type ExitCode } from './exit.ts';
+import { processIo, type Io } from './io.ts';
+import { createProgram } from './program.ts';
+
+/**
+ * Runs one command line and returns its exit code; it never throws and never calls `process.exit`,
+ * so that streams are flushed and children are gone when the process ends by itself.
+ *
+ * @param argv arguments without node and script
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const abort = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => abort.abort(signal);
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal);
+  // `viommu-topo inspect … | head`: the reader left; that is no error of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.OK);
+    throw error;
+  });
+  try {
+    return await runCommand(argv, processIo(abort.signal));
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal);
+  }
+}
+
+/** The same with streams of the caller's; what unit tests use. */
+export async function runCommand(argv: readonly string[], io: Io): Promise<ExitCode> {
+  let code: ExitCode = EXIT.OK;
+  const program = createProgram(io, (value) => {
+    code = value;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (io.signal.aborted) {
+      io.err(`stopped by ${String(io.signal.reason)}\n`);
+      return io.signal.reason === 'SIGINT' ? EXIT.INTERRUPTED : EXIT.TERMINATED;
+    }
+    return explain(error, io);
+  }
+}
+
+function explain(error: unknown, io: Io): ExitCode {
+  // commander has printed its own message already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.INPUT;
+  if (error instanceof InputError) {
+    io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
+    return EXIT.INPUT;
+  }
+  if (error instanceof FormatError) {
+    io.err(`viommu-topo: ${error.message} [${error.code}]\n`);
+    return EXIT.INPUT;
+  }
+  if (error instanceof EnvironmentError) {
+    io.err(`viommu-topo: ${error.message} [${error.code}]\n  cure: ${error.cure}\n`);
+    return EXIT.ENVIRONMENT;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.err(
+    `viommu-topo: this is a mistake of viommu-topo, not yours; please report it with the lines below\n` +
+      `node ${process.version}, ${process.platform} ${process.arch}\n${stack}\n`,
+  );
+  return EXIT.BUG;
+}

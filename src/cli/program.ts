@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { registerBoot } from './commands/boot.ts';
+import { registerBuild } from './commands/build.ts';
+import { registerCheck } from './commands/check.ts';
+import { registerGuest } from './commands/guest.ts';
+import { registerInspect } from './commands/inspect.ts';
+import { registerSchema } from './commands/schema.ts';
+import type { ExitCode } from './exit.ts';
+import type { Io } from './io.ts';
+
+/** What a command needs of its surroundings. */
+export interface CommandContext {
+  readonly io: Io;
+  /** Sets the exit code of a command that ran to its end. */
+  readonly exit: (code: ExitCode) => void;
+}
+
+/** The version of this package. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The whole command line, without running it. */
+export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
+  const program = new Command('viommu-topo')
+    .description('virtio-iommu topologies: firmware from YAML, and stock guests that prove it')
+    .version(packageVersion())
+    .addOption(new Option('--no-color', 'plain text, as with NO_COLOR'))
+    .showHelpAfterError('(see viommu-topo --help)')
+    .exitOverride()
+    .configureOutput({ writeOut: io.out, writeErr: io.err });
+  const context: CommandContext = { io, exit };
+  registerCheck(program, context);
+  registerBuild(program, context);
+  registerBoot(program, context);
+  registerInspect(program, context);
+  registerGuest(program, context);
+  registerSchema(program, context);
+  for (const command of program.commands) inherit(command, io);
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  viommu-topo check topologies/*.yaml            what is wrong, and what Linux would do with it
+  viommu-topo build topologies/its.yaml -o out   device tree, ACPI tables, boot.sh
+  viommu-topo boot topologies/its.yaml           a stock guest, and a verdict
+  viommu-topo inspect out/topology.dtb           anyone's tree or table, as a table or as YAML
+
+Exit codes: 0 fine; 1 the guest did not show what the topology promises; 2 a file or argument is
+wrong; 3 the machine lacks something; 70 a mistake of viommu-topo.`,
+  );
+  return program;
+}
+
+/** commander copies these settings only to commands made by `.command()` after they were set. */
+function inherit(command: Command, io: Io): void {
+  command
+    .exitOverride()
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .showHelpAfterError(`(see viommu-topo ${command.name()} --help)`);
+  for (const child of command.commands) inherit(child, io);
+}
