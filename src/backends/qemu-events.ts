@@ -8,7 +8,7 @@ import type { Model } from '../topology/index.ts';
  * translation; and of a PROBE only the regions of its answer.
  */
 export const QEMU_CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
-  'probe',
+  'probe-regions',
   'attach',
   'detach',
   'map',

@@ -79,6 +79,8 @@ export interface EventRegion {
 /** What a backend can see. A promise that needs more says `not-observable`. */
 export type Capability =
   | 'probe'
+  /** Only the regions that a PROBE is answered with; one without any leaves no trace. */
+  | 'probe-regions'
   | 'attach'
   | 'detach'
   | 'map'

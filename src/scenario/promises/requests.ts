@@ -32,13 +32,12 @@ function requestSeen(options: {
   readonly title: string;
   readonly explanation: string;
   readonly verb: string;
-  readonly capability: Capability;
   readonly column: 'probe' | 'attach' | 'map';
   readonly applies: (one: Followed, observation: Observation) => boolean;
-  /** What QEMU-like backends cannot see of it, where that depends on the endpoint. */
-  readonly blind?: (one: Followed, model: Model, observation: Observation) => string | undefined;
+  /** Why a missing request says nothing; undefined: it does. */
+  readonly blind: (observation: Observation) => string | undefined;
 }): Promised {
-  const { id, title, explanation, verb, capability, column } = options;
+  const { id, title, explanation, verb, column } = options;
   return {
     id,
     title,
@@ -53,9 +52,7 @@ function requestSeen(options: {
             expected: `${verb} of endpoint ${one.endpointId}`,
           };
           const tally = one.record?.[column];
-          const reason = observation.capabilities.has(capability)
-            ? options.blind?.(one, model, observation)
-            : 'this backend does not show it';
+          const reason = options.blind(observation);
           if (reason !== undefined && (tally?.count ?? 0) === 0) {
             return unseen({ ...parts, seen: reason });
           }
@@ -66,6 +63,12 @@ function requestSeen(options: {
           });
         }),
   };
+}
+
+const BLIND = 'this backend does not show it';
+
+function needs(capability: Capability): (observation: Observation) => string | undefined {
+  return ({ capabilities }) => (capabilities.has(capability) ? undefined : BLIND);
 }
 
 /** Linux takes no notice of a device's IOMMU before a driver is there for it (before 6.15). */
@@ -79,13 +82,14 @@ export const probeSeen: Promised = requestSeen({
   explanation:
     'A PROBE request with the endpoint ID of the topology reached the vIOMMU. (QEMU traces a PROBE only by the reserved regions it answers with; an endpoint without any is not observable there.)',
   verb: 'PROBE',
-  capability: 'probe',
   column: 'probe',
   applies: hasDriver,
-  blind: ({ expected }, _model, { capabilities }) =>
-    capabilities.has('status') || expected.viommu === undefined
-      ? undefined
-      : 'shown only when PROBE has regions to answer with',
+  blind: ({ capabilities }) => {
+    if (capabilities.has('probe')) return undefined;
+    return capabilities.has('probe-regions')
+      ? 'shown only when PROBE has regions to answer with'
+      : BLIND;
+  },
 });
 
 export const attachSeen: Promised = requestSeen({
@@ -94,7 +98,7 @@ export const attachSeen: Promised = requestSeen({
   explanation:
     'An ATTACH request with the endpoint ID of the topology reached the vIOMMU and was accepted.',
   verb: 'ATTACH',
-  capability: 'attach',
+  blind: needs('attach'),
   column: 'attach',
   applies: hasDriver,
 });
@@ -105,7 +109,7 @@ export const mapSeen: Promised = requestSeen({
   explanation:
     'At least one MAP in the domain the endpoint was attached to at that time. Endpoints without VIRTIO_F_ACCESS_PLATFORM, without a driver that does DMA, or in an identity domain map nothing and are left out.',
   verb: 'MAP in the domain',
-  capability: 'map',
+  blind: needs('map'),
   column: 'map',
   applies: ({ expected }) => expected.maps,
 });

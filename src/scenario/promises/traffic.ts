@@ -158,7 +158,9 @@ export const driversBound: Promised = {
           return [asExpected(expected, failed({ ...parts, seen: `deferred: ${waiting.reason}` }))];
         }
         if (device === undefined) {
-          if (!guest.started) return [unseen({ ...parts, seen: 'the guest never came to report' })];
+          if (guest.devices.length === 0) {
+            return [unseen({ ...parts, seen: 'the guest did not come to list its devices' })];
+          }
           return [asExpected(expected, failed({ ...parts, seen: 'the guest has no such device' }))];
         }
         if (!NEEDS_DRIVER.has(expected.endpoint.device?.kind ?? '')) return [];

@@ -12,7 +12,9 @@ export const viommusPresent: Promised = {
         subject: `${viommu.id} (${placeName(viommu.transport)})`,
         expected: 'registered with the guest',
       };
-      if (!guest.started) return unseen({ ...parts, seen: 'the guest never came to report' });
+      if (guest.devices.length === 0) {
+        return unseen({ ...parts, seen: 'the guest did not come to list its devices' });
+      }
       const found = guest.iommus.find(({ name, device }) => isAt(device ?? name, viommu.transport));
       const others = guest.iommus.map(({ name, device }) => device ?? name).join(', ');
       return judged(found !== undefined, {

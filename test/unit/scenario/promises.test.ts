@@ -313,7 +313,7 @@ describe('requests', () => {
 
   test('a backend that shows a PROBE only by its regions', () => {
     const events = sampleEvents().filter((event) => event.kind !== 'probe');
-    const seen = sampleObservation({ events, capabilities: new Set(['probe', 'attach']) });
+    const seen = sampleObservation({ events, capabilities: new Set(['probe-regions']) });
     expect(outcomes('probe-seen', seen)).toMatchObject({ disk0: 'not-observable' });
   });
 });
