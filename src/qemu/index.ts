@@ -55,3 +55,5 @@ export {
   type PreflightOptions,
   type PreflightRule,
 } from './preflight/index.ts';
+export { bootScript, diskFileName, type ScriptOptions } from './script.ts';
+export { chooseAccel, tryKvm, type Acceleration, type AccelOptions } from './accel.ts';

@@ -1,0 +1,169 @@
+import type { Model } from '../topology/index.ts';
+import type { Argument, FileName, Part } from './argument.ts';
+import { buildCommand, cpuModel, ownTablesParameters, type QemuCommand } from './command.ts';
+import { diskLabel, SECTOR_SIZE, type DiskImage } from './disk.ts';
+import { shellWord } from './error.ts';
+import { OLDEST_QEMU, type QemuVersion } from './version.ts';
+
+export interface ScriptOptions {
+  /** Default 7.2. */
+  readonly version?: QemuVersion;
+  /** The kernel's command line; default: console, init of the initial RAM disk, stop at a panic. */
+  readonly append?: string;
+  /** Seed of the disks' contents; default: the topology's name. */
+  readonly seed?: string;
+}
+
+/**
+ * `boot.sh`: the machine of a topology, to be run by hand beside `topology.dtb`.
+ *
+ * POSIX shell. The text depends on nothing but its arguments.
+ */
+export function bootScript(model: Model, options: ScriptOptions = {}): string {
+  const console = model.arch === 'arm64' ? 'ttyAMA0' : 'ttyS0';
+  const command = buildCommand(model, {
+    version: options.version ?? OLDEST_QEMU,
+    append: options.append ?? `console=${console} rdinit=/init panic=-1`,
+    ...(options.seed === undefined ? {} : { seed: options.seed }),
+  });
+  return [
+    ...head(model),
+    ...settings(model, command),
+    ...command.disks.flatMap(diskLines),
+    ...optionalTables(model),
+    ...traceLines(),
+    ...commandLines(model, command),
+    '',
+  ].join('\n');
+}
+
+function head(model: Model): string[] {
+  return [
+    '#!/bin/sh',
+    `# Boots the topology ${commentText(model.name)} under QEMU. Written by viommu-topo build.`,
+    '#',
+    '#   ./boot.sh [KERNEL INITRD] [-- MORE QEMU OPTIONS]',
+    '#',
+    '# KERNEL and INITRD may also be set in the environment; without either, those of the cache',
+    '# are taken (viommu-topo guest fetch). Leave QEMU with Ctrl-C.',
+    '# QEMU, ACCEL, CPU: another program, accelerator or CPU.  TRACE: a file for the trace of the',
+    '# vIOMMU.  QMP: a path for a control socket.',
+    'set -eu',
+    'cd "$(dirname "$0")"',
+    '',
+  ];
+}
+
+/** A name in a comment must not end the comment. */
+function commentText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+function settings(model: Model, command: QemuCommand): string[] {
+  const arch = model.arch === 'arm64' ? 'arm64' : 'amd64';
+  const cache = `\${XDG_CACHE_HOME:-$HOME/.cache}/viommu-topo/guests/${arch}-6.12`;
+  return [
+    'if [ $# -ge 2 ] && [ "$1" != -- ]; then',
+    '  KERNEL=$1 INITRD=$2',
+    '  shift 2',
+    'fi',
+    '[ "${1-}" != -- ] || shift',
+    `cache="${cache}"`,
+    'KERNEL=${KERNEL:-$cache/vmlinuz}',
+    'INITRD=${INITRD:-$cache/initramfs.cpio}',
+    'for file in "$KERNEL" "$INITRD"; do',
+    '  [ -f "$file" ] && continue',
+    '  echo "boot.sh: $file is missing; give a kernel and an initial RAM disk" >&2',
+    '  exit 3',
+    'done',
+    `QEMU=\${QEMU:-${command.program}}`,
+    'ACCEL=${ACCEL:-tcg}',
+    'case $ACCEL in',
+    '  kvm*) CPU=${CPU:-host} ;;',
+    `  *) CPU=\${CPU:-${cpuModel(model, 'tcg')}} ;;`,
+    'esac',
+    '',
+  ];
+}
+
+/** Where the script keeps the image of an endpoint's disk. */
+export function diskFileName(endpoint: string): string {
+  return `${endpoint.replaceAll(/[^A-Za-z0-9._-]/g, '_')}.img`;
+}
+
+function diskLines(disk: DiskImage): string[] {
+  const file = shellWord(diskFileName(disk.endpoint));
+  const sectors = disk.size / BigInt(SECTOR_SIZE);
+  const label = diskLabel(disk);
+  return [
+    `# The disk of ${disk.endpoint}: ${sectors} sectors, each saying which it is.`,
+    `[ -f ${file} ] || awk 'BEGIN {`,
+    `  fill = sprintf("%${SECTOR_SIZE - 1}s", ""); gsub(/ /, ".", fill)`,
+    `  for (i = 0; i < ${sectors}; i++)`,
+    `    print substr(sprintf("${label} sector %012d ", i) fill, 1, ${SECTOR_SIZE - 1})`,
+    `}' >${file}`,
+    '',
+  ];
+}
+
+/** `viommu-topo boot` makes acpi.bin, which needs a look at QEMU's own tables; build does not. */
+function optionalTables(model: Model): string[] {
+  if (model.board !== 'q35') return [];
+  return [
+    '# With acpi.bin the guest gets ACPI tables of ours; without it, the VIOT that QEMU makes.',
+    'tables=',
+    'if [ -f acpi.bin ]; then',
+    `  tables=${shellWord(` ${ownTablesParameters()}`)}`,
+    '  set -- -device loader,file=acpi.bin,addr=0x8000000,force-raw=on "$@"',
+    'fi',
+    '',
+  ];
+}
+
+function traceLines(): string[] {
+  return [
+    'if [ -n "${TRACE-}" ]; then',
+    `  set -- -msg timestamp=on -D "$TRACE" -trace 'virtio_iommu_*' "$@"`,
+    'fi',
+    'if [ -n "${QMP-}" ]; then',
+    '  set -- -qmp "unix:$QMP,server=on,wait=off" "$@"',
+    'fi',
+    '',
+  ];
+}
+
+/** A shell cannot hold comments inside one command: each group is put in front of the arguments. */
+function commandLines(model: Model, command: QemuCommand): string[] {
+  const lines: string[] = [];
+  // `set --` prepends, so the groups come in reverse and QEMU sees them in order.
+  for (const group of command.groups.toReversed()) {
+    lines.push(`# ${commentText(group.comment)}`, 'set -- \\');
+    for (const arg of group.arguments) lines.push(`  ${argumentText(model, arg)} \\`);
+    lines.push('  "$@"', '');
+  }
+  lines.push('exec "$QEMU" -serial stdio "$@"');
+  return lines;
+}
+
+function argumentText(model: Model, arg: Argument): string {
+  if (arg.value === undefined) return arg.option;
+  const text = arg.value.map(partText).join('');
+  const tables = arg.option === '-append' && model.board === 'q35' ? '"$tables"' : '';
+  return `${arg.option} ${text}${tables}`;
+}
+
+function partText(part: Part): string {
+  if (typeof part === 'string') return shellWord(part);
+  if ('choice' in part) return part.choice === 'accel' ? '"$ACCEL"' : '"$CPU"';
+  return fileText(part.file);
+}
+
+function fileText(file: FileName): string {
+  if (file === 'kernel') return '"$KERNEL"';
+  if (file === 'initrd') return '"$INITRD"';
+  if (file === 'tree') return 'topology.dtb';
+  if (file === 'acpi-tables') return 'acpi.bin';
+  if (file === 'qmp-socket') return '"$QMP"';
+  if (file === 'trace') return '"$TRACE"';
+  return shellWord(diskFileName(file.slice('disk:'.length)));
+}
