@@ -122,8 +122,7 @@ export class TranslatedDma extends ResolvedSpace {
       for (const entry of this.#entries) entry.size = 0;
       this.#seen = epoch;
     }
-    for (let i = 0; i < ENTRIES; i++) {
-      const entry = this.#entries[i] as Entry;
+    for (const entry of this.#entries) {
       const offset = (hi - entry.hi) * HALF + (lo - entry.lo);
       if (offset >= 0 && offset < entry.size && (entry.flags & access) === access) {
         this.#give(entry, offset, length);

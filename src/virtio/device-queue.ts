@@ -1,0 +1,315 @@
+import type { DmaSpace } from '../memory/index.ts';
+import {
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_RING_F_INDIRECT_DESC,
+  VIRTQ_DESC,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQUEUE_SIZE_MAX,
+} from '../spec/virtio.ts';
+import { Chain, type ChainState } from './chain.ts';
+import { hasFeature } from './features.ts';
+import type { QueueError, QueueErrorCode } from './queue-error.ts';
+
+/** Where a driver put a queue: descriptor area, driver area, device area ("Virtqueues"). */
+export interface QueueLayout {
+  readonly index: number;
+  /** Number of descriptors. */
+  readonly size: number;
+  readonly descHi: number;
+  readonly descLo: number;
+  readonly driverHi: number;
+  readonly driverLo: number;
+  readonly deviceHi: number;
+  readonly deviceLo: number;
+}
+
+/** A queue's progress, as plain data. */
+export interface QueueState {
+  readonly format: 'split' | 'packed';
+  /** Next available and next used place; meaning depends on the format. */
+  readonly avail: number;
+  readonly used: number;
+  readonly availWrap: boolean;
+  readonly usedWrap: boolean;
+  readonly popped: number;
+  readonly pushed: number;
+  readonly unsignalled: number;
+  readonly suppressed: boolean;
+  readonly chains: readonly ChainState[];
+  readonly error?: QueueError;
+}
+
+/** Descriptors of an indirect table. Drivers stay below; without a bound a guest sizes our lists. */
+export const INDIRECT_MAX = 1024;
+
+/** Bytes of a descriptor, split and packed. */
+export const DESC_SIZE: number = VIRTQ_DESC.size;
+
+/**
+ * The device's side of a virtqueue. Whatever the driver writes, nothing here throws or loops: a
+ * mistake breaks the queue for good, is told to `onBroken` once, and `pop` gives nothing any more.
+ */
+export abstract class DeviceQueue {
+  readonly layout: QueueLayout;
+  readonly size: number;
+  /** What broke the queue, if something did. */
+  error: QueueError | undefined;
+  /** Chains popped and not pushed yet. */
+  inFlight = 0;
+  /** Ring descriptors of those. */
+  protected slotsInFlight = 0;
+
+  protected readonly dma: DmaSpace;
+  protected readonly eventIdx: boolean;
+  protected readonly indirect: boolean;
+  protected readonly inOrder: boolean;
+  protected popped = 0;
+  protected pushed = 0;
+  /** Ring places used since the driver was last considered for an interrupt. */
+  protected unsignalled = 0;
+  protected suppressed = false;
+  protected readonly desc: Uint8Array = new Uint8Array(DESC_SIZE);
+  protected readonly descData: DataView = new DataView(this.desc.buffer);
+  #closed = false;
+  /** Chains that wait for an older one. */
+  #held = 0;
+  readonly #chains: Chain[] = [];
+  readonly #free: Chain[] = [];
+  readonly #onBroken: (error: QueueError) => void;
+
+  constructor(
+    layout: QueueLayout,
+    features: bigint,
+    dma: DmaSpace,
+    onBroken: (error: QueueError) => void,
+  ) {
+    this.layout = layout;
+    this.size = layout.size;
+    this.dma = dma;
+    this.#onBroken = onBroken;
+    this.eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
+    this.indirect = hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC);
+    this.inOrder = hasFeature(features, VIRTIO_F_IN_ORDER);
+    if (!this.sizeIsLegal(layout.size)) this.fail('ring-size', `queue of ${layout.size}`);
+  }
+
+  /** The next buffer that the driver made available; undefined when there is none, or `error`. */
+  pop(): Chain | undefined {
+    if (this.error || this.#closed) return undefined;
+    const chain = this.#free.pop() ?? this.#newChain();
+    chain.clear();
+    if (!this.take(chain)) {
+      this.#free.push(chain);
+      return undefined;
+    }
+    chain.state = 'taken';
+    chain.sequence = this.popped++;
+    chain.reader.rewind();
+    chain.writer.rewind();
+    this.inFlight++;
+    this.slotsInFlight += chain.slots;
+    return chain;
+  }
+
+  /**
+   * Gives a buffer back to the driver. With VIRTIO_F_IN_ORDER it waits for those popped earlier.
+   *
+   * @param usedLength bytes written, counted from the start of the writable part (D61)
+   * @returns false when the queue is broken or was reset; the buffer is gone all the same
+   * @throws RangeError when more was used than is there, or the chain is not out: our own mistake
+   */
+  push(chain: Chain, usedLength: number): boolean {
+    if (this.error || this.#closed) return false;
+    if (chain.state !== 'taken' || !(usedLength <= chain.writableLength)) {
+      throw new RangeError(
+        `queue ${this.layout.index}: chain ${chain.sequence} is ${chain.state}, ${usedLength} of ${chain.writableLength} bytes used`,
+      );
+    }
+    chain.usedLength = usedLength;
+    if (!this.inOrder) return this.#use(chain);
+    if (chain.sequence !== this.pushed) {
+      chain.state = 'held';
+      this.#held++;
+      return true;
+    }
+    let written = this.#use(chain);
+    while (written && this.#held > 0) {
+      const next = this.#chains.find(
+        (held) => held.state === 'held' && held.sequence === this.pushed,
+      );
+      if (next === undefined) break;
+      this.#held--;
+      written = this.#use(next);
+    }
+    return written;
+  }
+
+  /**
+   * Whether the driver wants an interrupt for what was pushed since the last call. To be asked once
+   * after a run of pushes ("Used Buffer Notification Suppression").
+   */
+  shouldSignal(): boolean {
+    if (this.error || this.#closed || this.unsignalled === 0) return false;
+    const wanted = this.driverWantsSignal();
+    this.unsignalled = 0;
+    return wanted;
+  }
+
+  /**
+   * Asks the driver not to notify, or to do so again. After the latter look with `pop` once more:
+   * the driver may have added a buffer in between.
+   */
+  suppressKicks(on: boolean): void {
+    if (this.error || this.#closed || this.suppressed === on) return;
+    this.suppressed = on;
+    this.writeSuppression();
+  }
+
+  /** For the transport: the queue was reset. What the device still holds is void. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** The chains that the device holds, oldest first: after a restore, to take up work again. */
+  taken(): Chain[] {
+    return this.#chains
+      .filter((chain) => chain.state === 'taken')
+      .sort((a, b) => a.sequence - b.sequence);
+  }
+
+  snapshot(): QueueState {
+    const out = this.#chains.filter((chain) => chain.state !== 'free');
+    const state = {
+      ...this.place(),
+      popped: this.popped,
+      pushed: this.pushed,
+      unsignalled: this.unsignalled,
+      suppressed: this.suppressed,
+      chains: out.sort((a, b) => a.sequence - b.sequence).map((chain) => chain.snapshot()),
+    };
+    return this.error ? { ...state, error: this.error } : state;
+  }
+
+  /** Takes the place of a queue just made with the same layout and features. */
+  restore(state: QueueState): void {
+    this.setPlace(state);
+    this.popped = state.popped;
+    this.pushed = state.pushed;
+    this.unsignalled = state.unsignalled;
+    this.suppressed = state.suppressed;
+    this.error = state.error;
+    this.inFlight = 0;
+    this.slotsInFlight = 0;
+    this.#held = state.chains.filter((chain) => chain.held !== undefined).length;
+    for (const saved of state.chains) {
+      const chain = this.#newChain();
+      chain.restore(saved);
+      this.inFlight++;
+      this.slotsInFlight += chain.slots;
+    }
+  }
+
+  protected abstract sizeIsLegal(size: number): boolean;
+  /** Reads the next available buffer into the chain; false when none, or broken. */
+  protected abstract take(chain: Chain): boolean;
+  /** Writes a used element and moves on; false when broken. */
+  protected abstract writeUsed(chain: Chain, usedLength: number): boolean;
+  protected abstract driverWantsSignal(): boolean;
+  protected abstract writeSuppression(): void;
+  protected abstract place(): Pick<
+    QueueState,
+    'format' | 'avail' | 'used' | 'availWrap' | 'usedWrap'
+  >;
+  protected abstract setPlace(state: QueueState): void;
+
+  /** Breaks the queue; false, for the caller to return. */
+  protected fail(code: QueueErrorCode, message: string, address?: bigint): false {
+    if (this.error) return false;
+    const error = { code, queue: this.layout.index, message };
+    this.error = address === undefined ? error : { ...error, address };
+    this.#onBroken(this.error);
+    return false;
+  }
+
+  protected unreachable(what: string): false {
+    return this.fail('ring-unreachable', what, this.dma.fault().address);
+  }
+
+  /** Copies a descriptor to `desc`: what the driver changes later is not seen. */
+  protected readDescriptor(hi: number, lo: number): boolean {
+    return this.dma.read(hi, lo, this.desc) === DESC_SIZE;
+  }
+
+  /** Adds the segment of the descriptor in `desc`. */
+  protected addSegment(chain: Chain, flags: number): boolean {
+    const writable = (flags & VIRTQ_DESC_F_WRITE) !== 0;
+    if (!writable && chain.writableCount > 0) {
+      return this.fail('chain-order', `chain ${chain.id}: a readable descriptor after a writable`);
+    }
+    const data = this.descData;
+    const length = data.getUint32(8, true);
+    if (chain.readableLength + chain.writableLength + length > 0xffff_ffff) {
+      return this.fail('chain-bytes', `chain ${chain.id}: more than 2^32 - 1 bytes`);
+    }
+    chain.append(data.getUint32(4, true), data.getUint32(0, true), length, writable);
+    return true;
+  }
+
+  /**
+   * Checks the reference to an indirect table in `desc`; answers its number of entries, 0 when it is
+   * wrong. WRITE is ignored, as a device must.
+   */
+  protected indirectEntries(chain: Chain, flags: number): number {
+    const length = this.descData.getUint32(8, true);
+    if (!this.indirect) this.fail('indirect-not-negotiated', `chain ${chain.id}`);
+    else if ((flags & VIRTQ_DESC_F_NEXT) !== 0) {
+      this.fail('indirect-with-next', `chain ${chain.id}: flags ${flags}`);
+    } else if (length === 0 || length % DESC_SIZE !== 0 || length > INDIRECT_MAX * DESC_SIZE) {
+      this.fail('indirect-length', `chain ${chain.id}: a table of ${length} bytes`);
+    } else return length / DESC_SIZE;
+    return 0;
+  }
+
+  /** Copies entry `index` of an indirect table to `desc`. */
+  protected readIndirect(chain: Chain, hi: number, lo: number, index: number): boolean {
+    if (this.readDescriptor(hi, lo + index * DESC_SIZE)) return true;
+    const { address } = this.dma.fault();
+    return this.fail('indirect-unreachable', `chain ${chain.id}: entry ${index}`, address);
+  }
+
+  /** Whether the entry of a table refers to another table, which breaks the queue. */
+  protected nested(chain: Chain, flags: number): boolean {
+    if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) return false;
+    this.fail('indirect-nested', `chain ${chain.id}: a table inside a table`);
+    return true;
+  }
+
+  #newChain(): Chain {
+    const chain = new Chain(this.dma);
+    this.#chains.push(chain);
+    return chain;
+  }
+
+  #use(chain: Chain): boolean {
+    const { slots } = chain;
+    const written = this.writeUsed(chain, chain.usedLength);
+    chain.state = 'free';
+    this.#free.push(chain);
+    this.pushed++;
+    this.inFlight--;
+    this.slotsInFlight -= slots;
+    return written;
+  }
+}
+
+/** Whether a queue may have this size at all. */
+export function isQueueSize(size: number): boolean {
+  return Number.isInteger(size) && size > 0 && size <= VIRTQUEUE_SIZE_MAX;
+}
