@@ -38,7 +38,7 @@ describe('endpoint-not-covered', () => {
     ]);
     const found = check('endpoint-not-covered', facts);
     expect(found.map((it) => [it.severity, it.message.slice(0, 52)])).toEqual([
-      ['error', 'the device tree covers disk1 (00:03.0) by no vIOMMU'],
+      ['error', 'the device tree covers disk1 (00:03.0) by no vIOMMU;'],
     ]);
     expect(found[0]?.place).toBe(facts.model?.endpoints[1]?.place);
     expect(found[0]?.effect).toContain('works untranslated');
