@@ -1,4 +1,4 @@
-export { addressOf, hiOf, loOf } from './address.ts';
+export { addressOf, HALF, hiOf, loOf } from './address.ts';
 export {
   ACCESS_READ,
   ACCESS_WRITE,

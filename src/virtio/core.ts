@@ -205,7 +205,7 @@ export class VirtioCore implements VirtioHost {
 
   /** Gives each queue that asked for it one kick; true when some ask again. */
   runPending(): boolean {
-    const now = [...this.#pending].sort((a, b) => a - b);
+    const now = [...this.#pending].toSorted((a, b) => a - b);
     this.#pending.clear();
     for (const index of now) if (this.live) this.device.kick(index);
     return this.#pending.size > 0;
@@ -252,8 +252,8 @@ export class VirtioCore implements VirtioHost {
       features: this.features,
       generation: this.generation,
       queues: this.queues.map((slot) => slot.snapshot()),
-      early: [...this.#early].sort((a, b) => a - b),
-      pending: [...this.#pending].sort((a, b) => a - b),
+      early: [...this.#early].toSorted((a, b) => a - b),
+      pending: [...this.#pending].toSorted((a, b) => a - b),
       config: this.device.config.slice(),
       device: this.device.snapshot?.(),
     };
@@ -289,7 +289,7 @@ export class VirtioCore implements VirtioHost {
   #start(): void {
     for (const slot of this.queues) if (slot.enabled) this.#open(slot);
     if (this.live) this.device.start?.();
-    const early = [...this.#early].sort((a, b) => a - b);
+    const early = [...this.#early].toSorted((a, b) => a - b);
     this.#early.clear();
     for (const index of early) this.notify(index);
   }

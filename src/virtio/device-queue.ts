@@ -181,7 +181,7 @@ export abstract class DeviceQueue {
   taken(): Chain[] {
     return this.#chains
       .filter((chain) => chain.state === 'taken')
-      .sort((a, b) => a.sequence - b.sequence);
+      .toSorted((a, b) => a.sequence - b.sequence);
   }
 
   snapshot(): QueueState {
@@ -192,7 +192,7 @@ export abstract class DeviceQueue {
       pushed: this.pushed,
       unsignalled: this.unsignalled,
       suppressed: this.suppressed,
-      chains: out.sort((a, b) => a.sequence - b.sequence).map((chain) => chain.snapshot()),
+      chains: out.toSorted((a, b) => a.sequence - b.sequence).map((chain) => chain.snapshot()),
     };
     return this.error ? { ...state, error: this.error } : state;
   }

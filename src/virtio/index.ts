@@ -15,3 +15,26 @@ export {
 export { isLive, transition, type StatusTransition } from './status.ts';
 export type { InterruptSink, PlainState, VirtioDevice, VirtioHost } from './device.ts';
 export { VirtioCore, type VirtioEvent, type VirtioOptions, type VirtioState } from './core.ts';
+export { isConfigAccess, RegisterBlock, type Register } from './registers.ts';
+export { MmioTransport, type MmioOptions, type MmioState } from './mmio.ts';
+export { LEGACY_REGISTERS, MMIO_REGISTERS } from './mmio-registers.ts';
+export {
+  NOTIFY_MULTIPLIER,
+  PciTransport,
+  type PciInterrupts,
+  type PciLayout,
+  type PciRegion,
+  type PciState,
+} from './pci.ts';
+export { COMMON_REGISTERS } from './pci-registers.ts';
+export { PciCfgWindow, virtioPciCapabilities, type BarAccess } from './pci-capabilities.ts';
+export {
+  DriverQueue,
+  driverQueueParts,
+  type BufferSegment,
+  type DriverQueueOptions,
+  type DriverQueueParts,
+  type UsedBuffer,
+} from './driver-queue.ts';
+export { DriverSplitQueue } from './driver-split.ts';
+export { DriverPackedQueue, makeDriverQueue } from './driver-packed.ts';
