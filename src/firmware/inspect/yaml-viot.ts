@@ -39,19 +39,21 @@ export function viotTopology(
   const parts = hosts.map((it) => {
     return { it, ...translationOf(it, (offset) => names.get(Number(offset))) };
   });
+  const board = boardOf(viot, arm, hosts);
   const its = iort?.rootComplexes.some(({ mappings }) => mappings.some((m) => m.target === 'its'));
-  const doorbell = arm ? (its === true ? 'its' : undefined) : 'x86';
+  const doorbell = board === 'q35' ? 'x86' : its === true ? 'its' : undefined;
   return {
     name,
     description: 'read from a VIOT',
-    board: plain(arm ? 'virt' : 'q35'),
+    board: plain(board),
+    machine: board !== 'q35' && its === true ? { gic: { version: 3 } } : undefined,
     pci: {
       hosts: parts.map(({ it, viommu, endpointIdBase }, index) => ({
         id: plain(it.id),
-        kind: plain(index === 0 ? 'root' : 'pxb'),
+        kind: plain(index === 0 || board === 'emulator' ? 'root' : 'pxb'),
         segment: it.segment,
         buses: rangeValue(it.buses),
-        ecam: hexValue(mcfg?.hosts[index]?.ecam),
+        ecam: hexValue(ecamOf(mcfg?.hosts[index])),
         viommu: plain(viommu),
         'endpoint-id-base': hexValue(endpointIdBase),
         doorbell: plain(doorbell === undefined ? 'none' : 'doorbell0'),
@@ -66,6 +68,24 @@ export function viotTopology(
     doorbells: doorbell === undefined ? [] : [{ id: plain('doorbell0'), kind: plain(doorbell) }],
     firmware: { 'device-tree': false, acpi: true },
   };
+}
+
+/** QEMU has no endpoint IDs above 16 bits and no platform devices behind a vIOMMU. */
+function boardOf(
+  viot: ViotDescription,
+  arm: boolean,
+  hosts: readonly CoveredHost[],
+): 'virt' | 'q35' | 'emulator' {
+  const wide = hosts.some(({ covered }) =>
+    covered.some(({ rids, endpointId }) => endpointId + (rids.end - rids.start) > 0xffff),
+  );
+  if (wide || viot.nodes.some(({ type }) => type === 'mmio-endpoint')) return 'emulator';
+  return arm ? 'virt' : 'q35';
+}
+
+/** A topology has the address of the first bus, MCFG that of bus 0. */
+function ecamOf(host: McfgDescription['hosts'][number] | undefined): bigint | undefined {
+  return host && BigInt.asUintN(64, host.ecam + (BigInt(host.buses.start) << 20n));
 }
 
 interface HostPlace {

@@ -143,7 +143,8 @@ function iommusOf(model: Model, endpoint: Endpoint): TreeDevice['iommus'] {
 function msiController(model: Model, doorbell: Doorbell): TreeMsiController[] {
   const { id, kind, frame, window, place } = doorbell;
   if (kind === 'x86' || model.gic === undefined) return [];
-  const name = kind === 'its' ? 'its' : 'v2m';
-  const path = `/intc@${unit(model.gic.distributor.start)}/${name}@${unit(frame.start)}`;
+  // Names as arm,gic.yaml and arm,gic-v3.yaml want them.
+  const name = kind === 'its' ? 'msi-controller' : 'v2m';
+  const path = `/interrupt-controller@${unit(model.gic.distributor.start)}/${name}@${unit(frame.start)}`;
   return [{ key: id, path, kind, ...(kind === 'its' ? { msiCells: 1 } : {}), window, place }];
 }
