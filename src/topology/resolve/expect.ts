@@ -4,7 +4,8 @@ import { BAD_PATTERN } from './problems.ts';
 
 export function resolveExpectations(context: Context): Expectations {
   const input = context.input.expect;
-  const endpoints: Record<string, EndpointExpectation> = {};
+  // No prototype: `constructor` is a name like any other.
+  const endpoints = Object.create(null) as Record<string, EndpointExpectation>;
   for (const [id, expected] of Object.entries(input?.endpoints ?? {})) {
     const key = context.keyPlace('expect', 'endpoints', id);
     if (context.lookUp(['endpoint'], id, key) === undefined) continue;

@@ -110,7 +110,8 @@ function each<I, O>(
   input: Readonly<Record<string, I>> | undefined,
   make: (value: I, places: Readonly<Record<string, Place>>, at: readonly string[]) => O,
 ): Record<string, O> {
-  const result: Record<string, O> = {};
+  // No prototype: `constructor` is a name like any other.
+  const result = Object.create(null) as Record<string, O>;
   for (const [id, value] of Object.entries(input ?? {})) {
     const at = [...AT, key, id];
     if (context.lookUp([kind], id, context.keyPlace(...at)) === undefined) continue;
@@ -127,7 +128,9 @@ function cells(
 ): readonly (readonly RawCell[])[] {
   rows.forEach((row, i) =>
     row.forEach((cell, j) => {
-      if (typeof cell === 'string') context.lookUp(NODES, cell, context.place(...at, i, j));
+      if (typeof cell !== 'string') return;
+      const known = context.lookUp(NODES, cell, context.place(...at, i, j));
+      if (known === undefined) context.partial = true;
     }),
   );
   return rows;

@@ -16,7 +16,10 @@ export function readNumber(value: unknown): Reading<bigint> {
   if (typeof value !== 'string') return { error: `${shown(value)} is not a number` };
   const text = value.trim();
   const match = text.length <= LENGTH_MAX ? FORM.exec(text) : null;
-  if (match === null) return { error: `"${clip(value)}" is not a number` };
+  // `0xfg` is a slip, not 15 GiB.
+  if (match === null || /^0[xX].*[kmgt]$/.test(text)) {
+    return { error: `"${clip(value)}" is not a number` };
+  }
   const [, hexDigits, digits = '', unit] = match;
   if (hexDigits === undefined && /^0[0-9_]/.test(digits)) {
     const rest = digits.replace(/^0+(?=.)/, '');

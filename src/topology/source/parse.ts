@@ -138,7 +138,7 @@ class NodeReader {
   #alias(name: string, place: SourcePlace): DataNode {
     const target = this.#anchors.get(name);
     if (target === undefined) {
-      this.#report(YAML_FEATURE, place, `the alias "*${name}" stands inside its own anchor`);
+      this.#report(YAML_FEATURE, place, `no anchor "&${name}" ends before this alias`);
       return this.#empty(place);
     }
     this.#size += target.size;
