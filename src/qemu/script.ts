@@ -3,6 +3,7 @@ import type { Argument, FileName, Part } from './argument.ts';
 import { buildCommand, cpuModel, ownTablesParameters, type QemuCommand } from './command.ts';
 import { diskLabel, SECTOR_SIZE, type DiskImage } from './disk.ts';
 import { shellWord } from './error.ts';
+import { ACPI_TABLES_ADDRESS } from './rsdp.ts';
 import { OLDEST_QEMU, type QemuVersion } from './version.ts';
 
 export interface ScriptOptions {
@@ -113,8 +114,8 @@ function optionalTables(model: Model): string[] {
     '# With acpi.bin the guest gets ACPI tables of ours; without it, the VIOT that QEMU makes.',
     'tables=',
     'if [ -f acpi.bin ]; then',
-    `  tables=${shellWord(` ${ownTablesParameters()}`)}`,
-    '  set -- -device loader,file=acpi.bin,addr=0x8000000,force-raw=on "$@"',
+    `  tables=" ${ownTablesParameters().replaceAll('$', '\\$')}"`,
+    `  set -- -device loader,file=acpi.bin,addr=0x${ACPI_TABLES_ADDRESS.toString(16)},force-raw=on "$@"`,
     'fi',
     '',
   ];
