@@ -1,3 +1,4 @@
 export { bootAndJudge } from './boot.ts';
 export { builtImages, imagesFrom } from './firmware-images.ts';
-export { qemuBackend, type QemuBackendOptions } from './qemu.ts';
+export { qemuBackend } from './qemu.ts';
+export type { QemuBackendOptions } from './qemu-prepare.ts';

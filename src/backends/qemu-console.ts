@@ -25,6 +25,7 @@ export class ConsoleWatch {
   readonly #onLine: (ended: boolean) => void;
   readonly #text: string[] = [];
   #bytes = 0;
+  #ended = false;
   #stage = '';
 
   /** `onLine`: after each line; `ended` once the guest has said its last. */
@@ -33,21 +34,25 @@ export class ConsoleWatch {
     this.#onLine = onLine;
   }
 
+  /** Whether the guest has said its last line. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   line(raw: string): void {
     if (this.#bytes < LOG_BYTES_MAX) this.#text.push(raw);
     this.#bytes += raw.length + 1;
     this.#hooks.console?.(raw);
-    let ended = false;
     for (const line of this.#reader.push(`${raw}\n`)) {
       this.#log.add(line);
       if (line.type === 'record') {
         this.#progress(STAGES[line.kind]);
-        ended ||= line.kind === 'end';
+        this.#ended ||= line.kind === 'end';
       } else if (line.type === 'kernel' && this.#stage === '') {
         this.#progress('guest: kernel starts');
       }
     }
-    this.#onLine(ended);
+    this.#onLine(this.#ended);
   }
 
   finish(): { report: GuestReport; log: LogCollector['lines']; text: string } {

@@ -101,6 +101,7 @@ function renderEnvironment(environment: Environment, style: Style): string[] {
     ['  from', kernel?.origin],
     ['  sha256', kernel?.sha256],
     ['initramfs', initramfsSha256 === undefined ? undefined : `sha256 ${initramfsSha256}`],
+    ['firmware', environment.firmware],
     ['seed', seed],
     ['serial log', environment.serialLog],
     ['times', showTimings(timings)],

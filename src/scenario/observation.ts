@@ -186,6 +186,8 @@ export interface Environment {
   readonly machine?: string;
   /** `kvm` or `tcg`, and why. */
   readonly accelerator?: { readonly name: string; readonly why: string };
+  /** Where the guest's firmware came from. */
+  readonly firmware?: string;
   /** The command line that repeats the run. */
   readonly command?: readonly string[];
   readonly seed?: string;
