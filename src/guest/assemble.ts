@@ -11,28 +11,28 @@ import { ModuleTree } from './modules.ts';
 export async function assemble(
   work: string,
   arch: GuestArch,
-  kernel: AptPackage,
+  kernel: readonly AptPackage[],
   userspace: readonly AptPackage[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const unpacked = join(work, 'unpacked');
-  await unpackDeb(kernel.path, unpacked, signal);
-  const boot = join(unpacked, 'boot');
-  const image = (await readdir(boot)).find((name) => name.startsWith('vmlinuz-'));
-  if (image === undefined) throw unusable(kernel.path);
-  const release = image.slice('vmlinuz-'.length);
-  await rename(join(boot, image), join(work, 'vmlinuz'));
-  await rename(join(boot, `config-${release}`), join(work, 'config'));
+  for (const one of kernel) await unpackDeb(one.path, unpacked, signal);
+  const names = kernel.map((one) => `${one.package} ${one.version}`).join(', ');
+  const files = await kernelFiles(unpacked);
+  if (files === undefined) throw unusable(kernel[0]?.path ?? unpacked);
+  const { release } = files;
+  await rename(files.image, join(work, 'vmlinuz'));
+  await rename(files.config, join(work, 'config'));
   await rename(await findModules(unpacked), join(work, 'modules'));
   const config = await readFile(join(work, 'config'), 'utf8');
   if (!/^CONFIG_VIRTIO_IOMMU=[my]$/mu.test(config)) {
     throw new EnvironmentError(
       'env/kernel-unsuitable',
-      `${kernel.package} ${kernel.version} is built without CONFIG_VIRTIO_IOMMU`,
+      `${names} is built without CONFIG_VIRTIO_IOMMU`,
       'Choose a kernel of 6.12 or newer; Debian 6.1 has the driver switched off.',
     );
   }
-  await requireDriver(await ModuleTree.open(join(work, 'modules')), kernel.package);
+  await requireDriver(await ModuleTree.open(join(work, 'modules')), names);
   const programs = join(work, 'userspace');
   for (const one of userspace) await unpackDeb(one.path, programs, signal);
   await mkdir(join(work, 'bin'));
@@ -53,13 +53,35 @@ export async function assemble(
       vmlinuz: await sha256File(join(work, 'vmlinuz')),
       'bin/busybox': await sha256File(join(work, 'bin/busybox')),
     },
-    packages: [kernel, ...userspace].map(({ package: name, version, sha256 }) => ({
+    packages: [...kernel, ...userspace].map(({ package: name, version, sha256 }) => ({
       package: name,
       version,
       sha256,
     })),
   };
   await writeWhole(join(work, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/**
+ * Debian up to 6.12 has one package with everything in `/boot`; from 7.x on the kernel is split, and
+ * its image and configuration lie beside its modules.
+ */
+async function kernelFiles(
+  unpacked: string,
+): Promise<{ release: string; image: string; config: string } | undefined> {
+  const boot = join(unpacked, 'boot');
+  const inBoot = (await readdir(boot).catch(() => [])).find((name) => name.startsWith('vmlinuz-'));
+  if (inBoot !== undefined) {
+    const release = inBoot.slice('vmlinuz-'.length);
+    return { release, image: join(boot, inBoot), config: join(boot, `config-${release}`) };
+  }
+  const modules = join(unpacked, 'usr/lib/modules');
+  for (const release of await readdir(modules).catch(() => [])) {
+    const image = await firstOf(join(modules, release), ['vmlinuz']);
+    const config = await firstOf(join(modules, release), ['config']);
+    if (image !== undefined && config !== undefined) return { release, image, config };
+  }
+  return undefined;
 }
 
 export async function requireDriver(tree: ModuleTree, kernel: string): Promise<void> {

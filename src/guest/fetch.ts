@@ -32,7 +32,10 @@ export interface Guest {
 export interface FetchOptions {
   /** Default: {@link cacheDirectory}. */
   readonly cache?: string;
-  /** Kernel series; default `6.12`, the one all measurements were made with. */
+  /**
+   * Kernel series; default `6.12`, the one all measurements were made with. `7.3+` is the first
+   * suite's kernel that is 7.3 or newer.
+   */
   readonly series?: string;
   /** Suites to look for the kernel in, the first that has the series wins. */
   readonly suites?: readonly string[];
@@ -76,7 +79,7 @@ export async function fetchGuest(arch: GuestArch, options: FetchOptions = {}): P
       await assemble(work, arch, kernel, userspace, options.signal);
       await replace(work, home);
       // 100 MB that are never read again.
-      await rm(kernel.path, { force: true });
+      for (const one of kernel) await rm(one.path, { force: true });
     } finally {
       await rm(work, { recursive: true, force: true });
     }
@@ -93,7 +96,7 @@ async function fetchKernel(
   request: Request,
   suites: readonly string[],
   series: string,
-): Promise<AptPackage> {
+): Promise<AptPackage[]> {
   const meta = `linux-image-${request.arch}`;
   const seen: string[] = [];
   for (const suite of suites) {
@@ -102,11 +105,14 @@ async function fetchKernel(
       const name = new RegExp(`linux-image-[^ ,]*-${request.arch}\\b`, 'u').exec(
         record?.depends ?? '',
       )?.[0];
-      if (record === undefined || name === undefined || !record.version.startsWith(`${series}.`)) {
+      if (record === undefined || name === undefined || !inSeries(record.version, series)) {
         seen.push(`${suite}: ${record?.version ?? 'none'}`);
         return undefined;
       }
-      return (await apt.download([name]))[0];
+      const [image] = await apt.show([name]);
+      // From 7.x on the image package is empty, and its parts have names of their own.
+      const parts = (image?.depends ?? '').matchAll(/linux-(?:base|binary|modules)-[^ ,]+/gu);
+      return apt.download([name, ...Array.from(parts, ([part]) => part)]);
     });
     if (found !== undefined) return found;
   }
@@ -115,6 +121,19 @@ async function fetchKernel(
     `No suite has ${meta} of series ${series} (${seen.join('; ')})`,
     'Choose another series or suite, or use --kernel PATH --modules DIR.',
   );
+}
+
+/** Whether a package's version belongs to `6.12`, or to `6.12+`: that or newer. */
+export function inSeries(version: string, series: string): boolean {
+  const numbers = (text: string): readonly [number, number] => {
+    const [, major, minor] = /^(\d+)\.(\d+)/u.exec(text) ?? [];
+    return [Number(major ?? 0), Number(minor ?? 0)];
+  };
+  const [major, minor] = numbers(version);
+  const [wantedMajor, wantedMinor] = numbers(series);
+  if (major === wantedMajor && minor === wantedMinor) return true;
+  if (!series.endsWith('+')) return false;
+  return major > wantedMajor || (major === wantedMajor && minor > wantedMinor);
 }
 
 async function fetchUserspace(request: Request): Promise<AptPackage[]> {

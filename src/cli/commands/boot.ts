@@ -10,7 +10,13 @@ import {
   verdictsJunit,
 } from '../../report/index.ts';
 import type { Backend, BootInput, FirmwareImages, Verdict } from '../../scenario/index.ts';
-import { DEFAULT_KERNEL, type KernelVersion, type Model } from '../../topology/index.ts';
+import {
+  DEFAULT_KERNEL,
+  atLeast,
+  showKernel,
+  type KernelVersion,
+  type Model,
+} from '../../topology/index.ts';
 import { kernelVersion, seconds } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
 import type { Io } from '../io.ts';
@@ -190,8 +196,10 @@ class Runner {
   #guest(model: Model, progress: Progress): Promise<Guest> {
     const arch = model.arch === 'arm64' ? 'arm64' : 'amd64';
     const { kernel, modules } = this.#options;
-    const target = model.guest.kernel ?? DEFAULT_KERNEL;
-    const series = this.#options.series ?? `${target.major}.${target.minor}`;
+    const { kernel: target = DEFAULT_KERNEL } = model.guest;
+    const newer = atLeast(target, DEFAULT_KERNEL.major, DEFAULT_KERNEL.minor + 1);
+    const series =
+      this.#options.series ?? (newer ? `${showKernel(target)}+` : showKernel(DEFAULT_KERNEL));
     const key = `${arch} ${series}`;
     const fetch = {
       signal: this.#io.signal,
