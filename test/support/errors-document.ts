@@ -105,8 +105,10 @@ function catalogue(): string {
     const all = [...ids, ...(EARLIER[number] ?? [])].map((id) => `[${id}](#${id})`);
     return `| ${number} | ${mistake} | ${all.join(', ')} |`;
   });
-  const own = rules.filter((it) => it.catalogue === undefined).map((it) => `[${it.id}](#${it.id})`);
-  return `${['| | mistake | rules |', '|---|---|---|', ...lines].join('\n')}\n\nBeyond these forty: ${own.join(', ')}.`;
+  const beyond = rules
+    .filter((it) => it.catalogue === undefined)
+    .map((it) => `[${it.id}](#${it.id})`);
+  return `${['| | mistake | rules |', '|---|---|---|', ...lines].join('\n')}\n\nBeyond these forty: ${beyond.join(', ')}.`;
 }
 
 function section(rule: Rule): string {
@@ -131,8 +133,6 @@ function exampleOf({ id, effect }: Rule, file: string): string {
   const [first, second] = said.map(([, it]) => it);
   const lines = [`Example: [${file}](../../${file}). ${escape(text)}`];
   lines.push(`\`\`\`text\n${first?.severity ?? ''}: ${first?.message ?? ''}\n\`\`\``);
-  const plain = (it: Diagnostic | undefined): string =>
-    (it?.effect ?? '').replaceAll(/Linux \d+\.\d+/g, 'Linux');
   if (second !== undefined && plain(first) === plain(second)) {
     if (plain(first) !== effect) lines.push(escape(plain(first)));
   } else {
@@ -142,6 +142,11 @@ function exampleOf({ id, effect }: Rule, file: string): string {
     }
   }
   return lines.join('\n\n');
+}
+
+/** The effect without the kernel's version, to see whether only that differs. */
+function plain(it: Diagnostic | undefined): string {
+  return (it?.effect ?? '').replaceAll(/Linux \d+\.\d+/g, 'Linux');
 }
 
 function own(id: string, file: string, kernel: KernelVersion): Diagnostic | undefined {

@@ -25,6 +25,7 @@ import { iommuMapMask } from './iommu-map-mask.ts';
 import { iommuMapOverlap } from './iommu-map-overlap.ts';
 import { iommuNodeName } from './iommu-node-name.ts';
 import { iommuOnWrongBus } from './iommu-on-wrong-bus.ts';
+import { iortDamaged } from './iort-damaged.ts';
 import { iortHidesViot } from './iort-hides-viot.ts';
 import { iortOverlap } from './iort-overlap.ts';
 import { legacyMmio } from './legacy-mmio.ts';
@@ -118,6 +119,7 @@ export const rules: readonly Rule[] = [
   viotUnknownNode,
   viotTooLarge,
   iortOverlap,
+  iortDamaged,
   legacyMmio,
   noAccessPlatform,
   firmwareDmaBlocked,

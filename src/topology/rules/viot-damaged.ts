@@ -1,14 +1,11 @@
 import { hex } from '../../bytes/index.ts';
 import type { ViotDescription } from '../description.ts';
 import type { Facts, Finding, Rule } from '../facts.ts';
+import { formFindings } from './support/form.ts';
 import { VIOT_NODES_START } from './support/viot-runs.ts';
 
 /** Forms that a rule of its own explains better. */
 const ELSEWHERE = /^viot\/(range-overlap|output-|range-empty|endpoint-overflow|unknown-node)/;
-
-/** Forms that no kernel minds: reserved bytes, the revision, bytes that nothing reads. */
-const HARMLESS =
-  /^(viot|acpi|table)\/(revision|reserved|bytes-after-nodes|node-longer|trailing|oem)/;
 
 function* header(viot: ViotDescription): Generator<Finding> {
   const { nodeOffset, nodeCount, nodes, place } = viot;
@@ -51,11 +48,6 @@ export const viotDamaged: Rule = {
   *check({ viot }: Facts): Iterable<Finding> {
     if (viot === undefined) return;
     yield* header(viot);
-    for (const { code, message, place } of viot.formProblems) {
-      if (ELSEWHERE.test(code)) continue;
-      yield HARMLESS.test(code)
-        ? { severity: 'warning', place, message, effect: 'Linux does not look at it.' }
-        : { place, message };
-    }
+    yield* formFindings(viot.formProblems, ELSEWHERE);
   },
 };

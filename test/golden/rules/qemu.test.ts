@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { describeIort, describeTree, describeViot } from '../../../src/firmware/index.ts';
-import { checkFacts, type Facts, type KernelVersion } from '../../../src/topology/index.ts';
+import { checkFacts, loadTopology, type Facts, type KernelVersion } from '../../../src/topology/index.ts';
 
 /** Every finding in firmware that QEMU made: its known quirks, and not one error. */
 const QUIRKS: Readonly<Record<string, readonly string[]>> = {
@@ -27,9 +27,16 @@ function factsOf(name: string): Omit<Facts, 'kernel' | 'guestPage'> {
   return { viot: describeViot(bytes, name) };
 }
 
+/** Topologies of the same machines, whose descriptions have names instead of paths. */
+const TOPOLOGIES: readonly (readonly [string, string])[] = [
+  ['topologies/gicv2m.yaml', 'fdt/virt-viommu-gic2.dtb'],
+  ['topologies/gicv2m.yaml', 'fdt/virt-viommu.dtb'],
+  ['topologies/q35-one-endpoint.yaml', 'acpi/viot/q35-basic.aml'],
+];
+
 function golden(folder: string, ending: string): string[] {
-  const names = readdirSync(`test/golden/${folder}`).filter((it) => it.endsWith(ending));
-  return names.map((it) => `${folder}/${it}`);
+  const names = readdirSync(`test/golden/${folder}`).filter((one) => one.endsWith(ending));
+  return names.map((one) => `${folder}/${one}`);
 }
 
 describe('firmware that QEMU made', () => {
@@ -42,8 +49,19 @@ describe('firmware that QEMU made', () => {
   it.each(files)('%s has no more than the known quirks', (name) => {
     for (const kernel of KERNELS) {
       const found = checkFacts({ ...factsOf(name), kernel, guestPage: 0x1000n });
-      expect(found.map((it) => `${it.severity} ${it.rule}`)).toEqual(QUIRKS[name] ?? []);
+      expect(found.map((one) => `${one.severity} ${one.rule}`)).toEqual(QUIRKS[name] ?? []);
       for (const { place } of found) expect(['tree', 'table']).toContain(place.kind);
     }
+  });
+});
+
+describe('a topology beside the firmware of QEMU', () => {
+  it.each(TOPOLOGIES)('%s and %s agree on every device', (file, name) => {
+    const { facts } = loadTopology(file);
+    if (facts?.model === undefined) throw new Error(`${file} has errors`);
+    const { model, kernel, guestPage } = facts;
+    const found = checkFacts({ model, kernel, guestPage, ...factsOf(name) });
+    const errors = found.filter((one) => one.severity === 'error');
+    expect(errors.map((one) => `${one.rule}: ${one.message}`)).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
 import { describe, expect, it } from 'vitest';
 import type { Facts } from '../../../../src/topology/facts.ts';
 import type { Endpoint, Model, Viommu } from '../../../../src/topology/model.ts';
@@ -37,7 +38,7 @@ describe('endpoint-not-covered', () => {
       row(0x20, 'viommu0', 0x20, 0xff00),
     ]);
     const found = check('endpoint-not-covered', facts);
-    expect(found.map((it) => [it.severity, it.message.slice(0, 52)])).toEqual([
+    expect(found.map((one) => [one.severity, one.message.slice(0, 52)])).toEqual([
       ['error', 'the device tree covers disk1 (00:03.0) by no vIOMMU;'],
     ]);
     expect(found[0]?.place).toBe(facts.model?.endpoints[1]?.place);
@@ -58,7 +59,7 @@ describe('endpoint-not-covered', () => {
       row(0x20, 'viommu0', 0x20, 8),
     ];
     const found = check('endpoint-not-covered', mapped(rows));
-    expect(found.map((it) => [it.severity, it.message.slice(0, 70)])).toEqual([
+    expect(found.map((one) => [one.severity, one.message.slice(0, 70)])).toEqual([
       ['warning', 'the device tree covers 00:03.1-00:03.7 (no device yet, like 1 other ru'],
     ]);
   });
@@ -70,7 +71,7 @@ describe('endpoint-not-covered', () => {
     );
     const { iommuMap: _, ...bare } = treeHost();
     const facts = machine({ tree: tree({ hosts: [bare] }) });
-    expect(check('endpoint-not-covered', facts).map((it) => it.severity)).toEqual([
+    expect(check('endpoint-not-covered', facts).map((one) => one.severity)).toEqual([
       'error',
       'error',
     ]);
@@ -87,7 +88,7 @@ describe('endpoint-id-wrong, bypassed-endpoint-claimed, endpoint-behind-wrong-vi
   it('finds another endpoint ID', () => {
     const facts = mapped([row(0, 'viommu0', 0, 8), row(9, 'viommu0', 0x109, 0xfff7)]);
     const found = check('endpoint-id-wrong', facts);
-    expect(found.map((it) => it.severity)).toEqual(['error', 'error']);
+    expect(found.map((one) => one.severity)).toEqual(['error', 'error']);
     expect(found[0]?.message).toContain('disk0');
     expect(check('endpoint-not-covered', facts)).toEqual([]);
   });
@@ -105,7 +106,7 @@ describe('endpoint-id-wrong, bypassed-endpoint-claimed, endpoint-behind-wrong-vi
       }),
     });
     const found = check('bypassed-endpoint-claimed', facts);
-    expect(found.map((it) => it.message)).toEqual([
+    expect(found.map((one) => one.message)).toEqual([
       'the device tree puts disk1 (00:03.0) behind viommu0, endpoint ID 0x18; the topology lets it bypass',
       'the VIOT puts disk1 (00:03.0) behind viommu0, endpoint ID 0x18; the topology lets it bypass',
     ]);
@@ -123,7 +124,7 @@ describe('endpoint-id-wrong, bypassed-endpoint-claimed, endpoint-behind-wrong-vi
         iommus: [treeIommu(), treeIommu({ key: 'viommu1', location: { kind: 'mmio', base: 1n } })],
       }),
     });
-    expect(check('endpoint-behind-wrong-viommu', facts).map((it) => it.severity)).toEqual([
+    expect(check('endpoint-behind-wrong-viommu', facts).map((one) => one.severity)).toEqual([
       'error',
       'error',
     ]);
@@ -201,7 +202,7 @@ describe('bypass-blocked', () => {
 
 describe('pci-iommu-without-node', () => {
   const withNode = (...iommus: Parameters<typeof treeIommu>): Facts =>
-    machine({ tree: tree({ iommus: iommus.map((it) => treeIommu(it)) }) });
+    machine({ tree: tree({ iommus: iommus.map((one) => treeIommu(one)) }) });
   const pci = (rid: number, parent = 'pcie0'): Parameters<typeof treeIommu>[0] => ({
     location: { kind: 'pci', parent, host: 'pcie0', rid },
   });

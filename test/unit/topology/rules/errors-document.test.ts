@@ -8,8 +8,8 @@ const FILE = 'docs/reference/errors.md';
 describe('docs/reference/errors.md', () => {
   it('has a section for each rule, once, and for nothing else', () => {
     const text = readFileSync(FILE, 'utf8');
-    const headings = Array.from(text.matchAll(/^### (.*)$/gm), (it) => it[1] ?? '');
-    const ids = [...rules, ...INPUT_RULES].map((it) => it.id);
+    const headings = Array.from(text.matchAll(/^### (.*)$/gm), (one) => one[1] ?? '');
+    const ids = [...rules, ...INPUT_RULES].map((one) => one.id);
     expect(headings.toSorted()).toEqual(ids.toSorted());
     expect(new Set(ids).size).toBe(ids.length);
   });

@@ -6,6 +6,7 @@ import { readHeader } from '../../../support/invalid.ts';
 /** Mistakes that a topology cannot contain: they are found in firmware of other makers only. */
 const FOREIGN_ONLY = [
   'iommu-compatible',
+  'iort-damaged',
   'iort-hides-viot',
   'range-reversed',
   'tree-and-viot-disagree',
@@ -24,7 +25,7 @@ describe('topologies/invalid', () => {
   it.each(ids)('%s.yaml sets off its rule at its place, and nothing unannounced', (id) => {
     const header = readHeader(fileOf(id));
     const { diagnostics } = loadTopology(fileOf(id));
-    const own = diagnostics.find((it) => it.rule === id);
+    const own = diagnostics.find((one) => one.rule === id);
     const { place } = own ?? {};
     expect(header.rule).toBe(id);
     expect({
@@ -32,7 +33,7 @@ describe('topologies/invalid', () => {
       at: place?.kind === 'source' && [place.line, place.column],
     }).toEqual({ severity: header.severity, at: [header.line, header.column] });
     expect(place?.file).toMatch(/invalid\//);
-    const others = new Set(diagnostics.map((it) => it.rule).filter((it) => it !== id));
+    const others = new Set(diagnostics.map((one) => one.rule).filter((one) => one !== id));
     expect([...others].toSorted()).toEqual([...header.also]);
     expect(own?.message).not.toBe('');
     expect(own?.effect).toBeTruthy();

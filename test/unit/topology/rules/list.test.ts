@@ -7,8 +7,8 @@ const NOT_RULES = ['index.ts', 'list.ts', 'check.ts'];
 
 describe('the list of rules', () => {
   it('has each file of the folder once, under its name', () => {
-    const files = readdirSync('src/topology/rules').filter((it) => it.endsWith('.ts'));
-    const ids = files.filter((it) => !NOT_RULES.includes(it)).map((it) => it.slice(0, -3));
+    const files = readdirSync('src/topology/rules').filter((one) => one.endsWith('.ts'));
+    const ids = files.filter((one) => !NOT_RULES.includes(one)).map((one) => one.slice(0, -3));
     expect(rules.map((rule) => rule.id).toSorted()).toEqual(ids.toSorted());
   });
 
@@ -33,7 +33,7 @@ describe('the list of rules', () => {
     const found = checkFacts(
       firmware({ tree: tree({ hosts: [treeHost({ iommuMap: ridMap(rows) })] }) }),
     );
-    const empty = found.filter((it) => it.rule === 'map-row-empty');
+    const empty = found.filter((one) => one.rule === 'map-row-empty');
     expect(empty).toHaveLength(FINDINGS_PER_RULE_MAX + 1);
     expect(empty.at(-1)?.message).toContain('more than 100');
   });

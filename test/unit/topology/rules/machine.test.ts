@@ -1,3 +1,4 @@
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
 import { describe, expect, it } from 'vitest';
 import type { TreeIommuAddress, TreeRegion } from '../../../../src/topology/description.ts';
 import type { Facts } from '../../../../src/topology/facts.ts';
@@ -37,7 +38,7 @@ function withViommu(change: Partial<Viommu>, more: Partial<Facts> = {}): Facts {
 }
 
 function withRegions(...reserved: Partial<ReservedRegion>[]): Facts {
-  return having({ reserved: reserved.map((it, index) => region({ id: `r${index}`, ...it })) });
+  return having({ reserved: reserved.map((one, index) => region({ id: `r${index}`, ...one })) });
 }
 
 describe('doorbells', () => {
@@ -52,7 +53,7 @@ describe('doorbells', () => {
     );
     const arm = [doorbell({ delivery: 'mapped' })];
     expect(check('doorbell-not-reserved', having({ doorbells: arm }))).toEqual([]);
-    const features = viommu().features.filter((it) => it !== 'MMIO');
+    const features = viommu().features.filter((one) => one !== 'MMIO');
     const facts = having({ doorbells: arm, viommus: [viommu({ features })] });
     expect(check('doorbell-not-reserved', facts)[0]?.message).toContain('does not offer MMIO');
   });
@@ -159,7 +160,7 @@ describe('vIOMMU properties', () => {
     expect(check(id, narrow(0xfffn))).toHaveLength(1);
     expect(check(id, narrow(0xffen))).toMatchObject([{ severity: 'error' }]);
     expect(check(id, narrow(0xffff_ffffn))).toEqual([]);
-    const old = viommu().features.filter((it) => it !== 'BYPASS_CONFIG');
+    const old = viommu().features.filter((one) => one !== 'BYPASS_CONFIG');
     expect(check(id, narrow(0x4fff_ffffn, old))).toMatchObject([{ severity: 'warning' }]);
     expect(check(id, narrow(0x4fff_ffffn))).toEqual([]);
     expect(check(id, narrow(0xfffn, ['MAP_UNMAP']))).toEqual([]);
@@ -378,6 +379,6 @@ describe('nodes', () => {
       place: at(),
     }));
     const damaged = check('tree-damaged', firmware({ tree: tree({ formProblems }) }));
-    expect(damaged.map((it) => it.severity)).toEqual(['error', 'warning']);
+    expect(damaged.map((one) => one.severity)).toEqual(['error', 'warning']);
   });
 });

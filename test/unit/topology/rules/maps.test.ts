@@ -1,5 +1,6 @@
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
 import { describe, expect, it } from 'vitest';
-import type { TreeHost } from '../../../../src/topology/description.ts';
+import type { TreeHost, TreeIommusEntry } from '../../../../src/topology/description.ts';
 import type { Facts } from '../../../../src/topology/facts.ts';
 import {
   at,
@@ -42,7 +43,7 @@ describe('iommu-map-overlap', () => {
   it('only warns when both rows agree', () => {
     const rows = [row(0, 'viommu0', 0x100, 0x20), row(8, 'viommu0', 0x108, 8)];
     const found = check('iommu-map-overlap', hosted({ iommuMap: ridMap(rows) }));
-    expect(found.map((it) => it.severity)).toEqual(['warning']);
+    expect(found.map((one) => one.severity)).toEqual(['warning']);
   });
 
   it('accepts rows that touch, in any order, and rows that match nothing', () => {
@@ -83,12 +84,14 @@ describe('unknown-phandle', () => {
       regions: [treeRegion({ addresses: [{ device: ref(8), cells: [], place: at() }] })],
     });
     const found = check('unknown-phandle', firmware({ tree: broken }));
-    expect(found.map((it) => /phandle (\w+) in the ([\w-]+)/.exec(it.message)?.slice(1))).toEqual([
-      ['0x5', 'msi-map'],
-      ['0x6', 'msi-parent'],
-      ['0x7', 'iommus'],
-      ['0x8', 'iommu-addresses'],
-    ]);
+    expect(found.map((one) => /phandle (\w+) in the ([\w-]+)/.exec(one.message)?.slice(1))).toEqual(
+      [
+        ['0x5', 'msi-map'],
+        ['0x6', 'msi-parent'],
+        ['0x7', 'iommus'],
+        ['0x8', 'iommu-addresses'],
+      ],
+    );
   });
 });
 
@@ -99,7 +102,7 @@ describe('wrong-target', () => {
       msiMap: ridMap([row(0, 'viommu0', 0, 8)]),
       msiParent: { target: ref('viommu0'), place: at() },
     });
-    expect(check('wrong-target', facts).map((it) => it.message)).toEqual([
+    expect(check('wrong-target', facts).map((one) => one.message)).toEqual([
       'the iommu-map of pcie0 leads to its0, which is not an IOMMU',
       'the msi-map of pcie0 leads to viommu0, which is not an MSI controller',
       'the msi-parent of pcie0 is viommu0, which is not an MSI controller',
@@ -252,13 +255,13 @@ describe('map-outside-buses', () => {
 
 describe('several-iommus', () => {
   it('finds a device with two IOMMUs, and accepts two IDs on one', () => {
-    const entry = (target: string | number, id: number): object => ({
+    const entry = (target: string | number, id: number): TreeIommusEntry => ({
       target: ref(target),
       ids: [id],
       place: at(),
     });
-    const facts = (...iommus: object[]): Facts =>
-      firmware({ tree: tree({ devices: [treeDevice({ iommus: iommus as never })] }) });
+    const facts = (...iommus: TreeIommusEntry[]): Facts =>
+      firmware({ tree: tree({ devices: [treeDevice({ iommus })] }) });
     const found = check('several-iommus', facts(entry('a', 1), entry('b', 0x22)));
     expect(found[0]?.effect).toContain('keeps a and sends it the ID 0x22');
     expect(check('several-iommus', facts(entry('a', 1), entry('a', 2)))).toEqual([]);

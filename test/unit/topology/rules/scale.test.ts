@@ -1,3 +1,4 @@
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
 import { describe, expect, it } from 'vitest';
 import type { Facts } from '../../../../src/topology/facts.ts';
 import type { CoverageRow } from '../../../../src/topology/model.ts';
@@ -97,7 +98,7 @@ describe('scale', () => {
 
   it('and wrong ones a bounded number', () => {
     const found = checkFacts(mapped(0x10000, (_, rid) => rid & 0xff));
-    expect(new Set(found.map((it) => it.rule))).toEqual(
+    expect(new Set(found.map((one) => one.rule))).toEqual(
       new Set(['endpoint-id-collision', 'endpoint-id-wrong']),
     );
     expect(found.length).toBeLessThan(200);
@@ -128,7 +129,7 @@ describe('scale', () => {
       viot: viot({ nodes }),
     });
     const found = checkFacts(facts);
-    expect(found.some((it) => it.rule === 'iommu-map-overlap')).toBe(true);
-    expect(found.some((it) => it.rule === 'viot-range-overlap')).toBe(true);
+    expect(found.some((one) => one.rule === 'iommu-map-overlap')).toBe(true);
+    expect(found.some((one) => one.rule === 'viot-range-overlap')).toBe(true);
   });
 });

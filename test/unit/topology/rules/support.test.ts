@@ -1,4 +1,5 @@
-import fc from 'fast-check';
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { flatten, type Ranked } from '../../../../src/topology/rules/support/flatten.ts';
 import { overlappingPairs } from '../../../../src/topology/rules/support/overlap.ts';
@@ -44,7 +45,7 @@ describe('overlappingPairs', () => {
         }
         // What is left once the second of each pair is taken away is clean.
         const second = new Set(pairs.map(([, b]) => b.index));
-        const clean = items.filter((it) => !second.has(it.index));
+        const clean = items.filter((one) => !second.has(one.index));
         expect([...overlappingPairs(clean)]).toEqual([]);
       }),
     );
@@ -62,10 +63,10 @@ describe('flatten', () => {
         }));
         const runs = flatten(entries);
         for (let n = 0; n <= 60; n++) {
-          const hits = entries.filter((it) => it.range.start <= n && n <= it.range.end);
+          const hits = entries.filter((one) => one.range.start <= n && n <= one.range.end);
           const winner = hits.toSorted((a, b) => a.rank - b.rank)[0];
-          const run = runs.filter((it) => it.range.start <= n && n <= it.range.end);
-          expect(run.map((it) => it.value)).toEqual(winner === undefined ? [] : [winner.value]);
+          const run = runs.filter((one) => one.range.start <= n && n <= one.range.end);
+          expect(run.map((one) => one.value)).toEqual(winner === undefined ? [] : [winner.value]);
         }
         for (const [index, run] of runs.entries()) {
           expect(run.range.start).toBeGreaterThan(runs[index - 1]?.range.end ?? -1);
@@ -101,7 +102,7 @@ describe('iommuRuns', () => {
         const kernel = { major, minor: 12 };
         const host = treeHost({
           buses: { start: 0, end: 1 },
-          iommuMap: ridMap(cells.map((it) => row(...it))),
+          iommuMap: ridMap(cells.map((one) => row(...one))),
           ...(value !== undefined && { iommuMapMask: { value, place: at() } }),
         });
         const runs = iommuRuns(tree({ hosts: [host] }), host, kernel);
@@ -144,9 +145,9 @@ describe('rules on random maps that are right', () => {
         const spans = sorted.slice(1).map((end, index) => [sorted[index] ?? 0, end - 1] as const);
         const keep = spans.filter(([start, end]) => start <= end && (start > 8 || end < 8));
         const shuffled = keep
-          .map((it) => ({ it, key: jitter.next().value ?? 0 }))
+          .map((one) => ({ one, key: jitter.next().value ?? 0 }))
           .toSorted((a, b) => a.key - b.key)
-          .map(({ it }) => it);
+          .map(({ one }) => one);
         if (keep.length === 0) return;
         const rows = shuffled.map(([start, end]) => row(start, 'viommu0', start, end - start + 1));
         const nodes = [

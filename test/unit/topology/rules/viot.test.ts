@@ -1,5 +1,10 @@
+// oxlint-disable unicorn/consistent-function-scoping -- a helper stands beside the tests that use it
 import { describe, expect, it } from 'vitest';
-import type { ViotDescription, ViotNode } from '../../../../src/topology/description.ts';
+import type {
+  IortMapping,
+  ViotDescription,
+  ViotNode,
+} from '../../../../src/topology/description.ts';
 import type { Facts } from '../../../../src/topology/facts.ts';
 import {
   at,
@@ -100,7 +105,7 @@ describe('viot-damaged', () => {
       (code) => ({ code, message: code, place: at() }),
     );
     const found = check('viot-damaged', damaged({ formProblems, nodeCount: 5 }));
-    expect(found.map((it) => [it.message, it.severity])).toEqual([
+    expect(found.map((one) => [one.message, one.severity])).toEqual([
       ['viot/empty-node', 'error'],
       ['viot/revision', 'warning'],
     ]);
@@ -111,7 +116,7 @@ describe('viot-damaged', () => {
 describe('viot-output, viot-unknown-node, viot-too-large, viot-endpoint-wraps', () => {
   it('finds outputs that are no IOMMU node', () => {
     const facts = table(viotRange(64, 0, 7, { output: 64 }), viotRange(88, 8, 9, { output: 50 }));
-    expect(check('viot-output', facts).map((it) => it.message)).toEqual([
+    expect(check('viot-output', facts).map((one) => one.message)).toEqual([
       'output_node of the VIOT node at 0x40 is 0x40: that is a pci-range node',
       'output_node of the VIOT node at 0x58 is 0x32: no node begins there',
     ]);
@@ -146,7 +151,7 @@ describe('range-reversed', () => {
       viotRange(88, 0, 7, { segments: { start: 2, end: 1 } }),
       viotRange(112, 9, 9),
     );
-    expect(check('range-reversed', facts).map((it) => it.message)).toEqual([
+    expect(check('range-reversed', facts).map((one) => one.message)).toEqual([
       'the VIOT range at 0x40 ends at 00:00.7, before it begins (00:01.0)',
       'the VIOT range at 0x58 ends in segment 1, before it begins (2)',
     ]);
@@ -165,15 +170,15 @@ describe('viot-outside-mcfg', () => {
 });
 
 describe('iort', () => {
-  const mapping = (start: number, end: number, target: 'its' | 'smmu' = 'its'): object => ({
+  const mapping = (start: number, end: number, target: 'its' | 'smmu' = 'its'): IortMapping => ({
     input: { start, end },
     outputBase: start,
     target,
     place: at(),
   });
-  const withMappings = (...mappings: object[]): Facts =>
+  const withMappings = (...mappings: IortMapping[]): Facts =>
     firmware({
-      iort: iort({ rootComplexes: [{ segment: 0, mappings: mappings as never, place: at() }] }),
+      iort: iort({ rootComplexes: [{ segment: 0, mappings, place: at() }] }),
       viot: viot(),
     });
 
@@ -186,6 +191,17 @@ describe('iort', () => {
       [],
     );
     expect(check('iort-overlap', withMappings(mapping(0, 0x10000)))).toHaveLength(1);
+  });
+
+  it('iort-damaged passes on what the reader found', () => {
+    const formProblems = ['iort/mapping-outside', 'iort/mapping-overlap', 'iort/checksum'].map(
+      (code) => ({ code, message: code, place: at() }),
+    );
+    const found = check('iort-damaged', firmware({ iort: iort({ formProblems }) }));
+    expect(found.map((one) => [one.message, one.severity])).toEqual([
+      ['iort/mapping-outside', 'error'],
+      ['iort/checksum', 'warning'],
+    ]);
   });
 
   it('finds an SMMU that hides VIOT', () => {
@@ -214,14 +230,14 @@ describe('tree-and-viot-disagree', () => {
 describe('endpoint-id-collision', () => {
   it('finds functions of one map, of two segments, and a platform device', () => {
     const rows = [row(0x10, 'viommu0', 0x10, 8), row(0x18, 'viommu0', 0x14, 2)];
-    const one = treeHost({ iommuMap: ridMap(rows) });
+    const first = treeHost({ iommuMap: ridMap(rows) });
     const two = treeHost({
       key: 'pcie1',
       segment: 1,
       iommuMap: ridMap([row(0, 'viommu0', 0x17, 1)]),
     });
-    const found = check('endpoint-id-collision', firmware({ tree: tree({ hosts: [one, two] }) }));
-    expect(found.map((it) => it.message)).toEqual([
+    const found = check('endpoint-id-collision', firmware({ tree: tree({ hosts: [first, two] }) }));
+    expect(found.map((one) => one.message)).toEqual([
       '00:02.4-00:02.5 and 00:03.0-00:03.1 have the same endpoint ID 0x14-0x15 on viommu0',
       '00:02.7 and 0001:00:00.0 have the same endpoint ID 0x17 on viommu0',
     ]);
