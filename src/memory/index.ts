@@ -4,6 +4,7 @@ export {
   ACCESS_WRITE,
   DMA_FAILED,
   piecesOf,
+  ResolvedSpace,
   type DmaFault,
   type DmaSpace,
   type HostWindow,

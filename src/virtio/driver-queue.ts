@@ -162,7 +162,7 @@ export abstract class DriverQueue {
     }
     // In order, one used element may stand for all buffers up to it; those before it count as
     // filled ("In-order use of descriptors").
-    const [oldest, writable] = [...this.#outstanding.entries()][0] ?? [used.id, 0];
+    const [oldest, writable] = this.#outstanding.entries().next().value ?? [used.id, 0];
     const early = this.#inOrder && oldest !== used.id;
     this.#batch = early ? used : undefined;
     const given = early ? { id: oldest, length: writable } : used;
