@@ -16,6 +16,7 @@ export { type GuestArch } from './manifest.ts';
 export { ModuleTree, type KernelModule } from './modules.ts';
 export { moduleName, readModuleInfo, type ModuleInfo } from './modinfo.ts';
 export { readCpio, writeCpio, type CpioEntry } from './cpio.ts';
+export { genericInitramfs } from './generic.ts';
 export { buildInitramfs, type InitramfsOptions } from './initramfs.ts';
 export { deviceAt, formatPlan, type GuestAction } from './plan.ts';
 export { parseConsoleLine, type ConsoleLine } from './console-line.ts';

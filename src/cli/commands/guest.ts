@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { DEFAULT_SERIES, fetchGuest, type Guest } from '../../guest/index.ts';
+import { DEFAULT_SERIES, fetchGuest, genericInitramfs, type Guest } from '../../guest/index.ts';
 import { guestArch } from '../arguments.ts';
 import type { CommandContext } from '../program.ts';
 import { Progress } from '../progress.ts';
@@ -29,8 +29,12 @@ installed, nothing outside the cache directory is changed, and no root is needed
           signal: io.signal,
           onProgress: (stage) => progress.stage(stage),
         });
+        progress.stage('making an initramfs for boot.sh');
+        const initramfs = await genericInitramfs(fetched);
         progress.end();
-        io.out(options.format === 'json' ? guestJson(fetched) : guestText(fetched));
+        io.out(
+          options.format === 'json' ? guestJson(fetched, initramfs) : guestText(fetched, initramfs),
+        );
       } finally {
         progress.end();
       }
@@ -44,18 +48,19 @@ interface GuestFetchOptions {
   readonly format: 'text' | 'json';
 }
 
-function guestText(guest: Guest): string {
+function guestText(guest: Guest, initramfs: string): string {
   const lines = [
     `kernel   ${guest.release} (${guest.arch})`,
     `image    ${guest.kernel}`,
     `sha256   ${guest.kernelSha256}`,
     `modules  ${guest.modulesDir}`,
     `busybox  ${guest.busybox}`,
+    `initrd   ${initramfs}`,
     ...guest.packages.map((one) => `package  ${one.package} ${one.version} ${one.sha256}`),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function guestJson(guest: Guest): string {
-  return `${JSON.stringify(guest, undefined, 2)}\n`;
+function guestJson(guest: Guest, initramfs: string): string {
+  return `${JSON.stringify({ ...guest, initramfs }, undefined, 2)}\n`;
 }
