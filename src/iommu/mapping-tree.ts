@@ -1,3 +1,5 @@
+import { less } from './wide.ts';
+
 /**
  * The mappings of one domain: disjoint IOVA ranges, each with a physical start and flags.
  *
@@ -188,6 +190,14 @@ export class MappingTree {
     return this.#overlapsNeighbours(leaf, index, startHi, startLo, endHi, endLo);
   }
 
+  /** Whether some mapping lies partly inside the range and partly outside. */
+  wouldSplit(startHi: number, startLo: number, endHi: number, endLo: number): boolean {
+    return (
+      (this.find(startHi, startLo) && less(this.hitStartHi, this.hitStartLo, startHi, startLo)) ||
+      (this.find(endHi, endLo) && less(endHi, endLo, this.hitEndHi, this.hitEndLo))
+    );
+  }
+
   /**
    * Removes every mapping inside the range and returns how many. When one reaches beyond the range,
    * nothing is removed and the answer is {@link WOULD_SPLIT} (VIRTIO 1.3, UNMAP request).
@@ -201,12 +211,7 @@ export class MappingTree {
     endLo: number,
     removed?: (mapping: Mapping) => void,
   ): number {
-    if (this.find(startHi, startLo) && less(this.hitStartHi, this.hitStartLo, startHi, startLo)) {
-      return WOULD_SPLIT;
-    }
-    if (this.find(endHi, endLo) && less(endHi, endLo, this.hitEndHi, this.hitEndLo)) {
-      return WOULD_SPLIT;
-    }
+    if (this.wouldSplit(startHi, startLo, endHi, endLo)) return WOULD_SPLIT;
     this.#hitValid = false;
     let total = 0;
     for (;;) {
@@ -400,11 +405,6 @@ export class MappingTree {
       this.#root = this.#root.kids[0] ?? new Leaf();
     }
   }
-}
-
-/** a < b, both as pairs of halves. */
-function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
-  return aHi < bHi || (aHi === bHi && aLo < bLo);
 }
 
 function startsAt(leaf: Leaf, index: number, hi: number, lo: number): boolean {

@@ -1,0 +1,155 @@
+import type { Range } from '../bytes/index.ts';
+import type { Domain } from './domain.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { HostOutcome, PassthroughPort } from './port.ts';
+import type { IommuState } from './state.ts';
+
+/**
+ * What a host container holds for the endpoints behind it: the mappings of their domain, all guest
+ * memory (bypass), or nothing.
+ */
+export type PortContent = Domain | 'identity' | 'nothing';
+
+/**
+ * The mappings of domains, repeated on the hosts of passed-through endpoints.
+ *
+ * Every change is made on all ports or on none; when a host refuses to take a change back, nobody
+ * knows what its endpoints can reach, and the device asks for a reset.
+ */
+export class Relay {
+  readonly #state: IommuState;
+  readonly #contents = new Map<PassthroughPort, PortContent>();
+
+  constructor(state: IommuState) {
+    this.#state = state;
+  }
+
+  contentOf(port: PassthroughPort): PortContent {
+    return this.#contents.get(port) ?? 'nothing';
+  }
+
+  /** Whether another endpoint of the port's host group is in another domain than `id`. */
+  isTorn(endpoint: Endpoint, id: number): boolean {
+    if (endpoint.port === undefined) return false;
+    return this.#companions(endpoint).some(({ domain }) => domain && domain.id !== id);
+  }
+
+  /** The host side of an attachment; `domain` is undefined when it is still to be made. */
+  attach(endpoint: Endpoint, domain: Domain | undefined, bypass: boolean): HostOutcome {
+    const { port } = endpoint;
+    if (port === undefined) return 'ok';
+    return this.#fillWith(port, bypass ? 'identity' : (domain ?? 'nothing'));
+  }
+
+  /** A domain that did not exist when `attach` was called. */
+  attached(endpoint: Endpoint, domain: Domain): void {
+    if (endpoint.port && !domain.bypass) this.#contents.set(endpoint.port, domain);
+  }
+
+  /** The host side of leaving a domain. */
+  detach(endpoint: Endpoint): HostOutcome {
+    const { port } = endpoint;
+    if (port === undefined || this.#companions(endpoint).some(({ domain }) => domain)) return 'ok';
+    return this.#fillWith(port, this.#state.unattachedBypass ? 'identity' : 'nothing');
+  }
+
+  /** The endpoint is gone: with the last one of a group, its container is emptied. */
+  remove(endpoint: Endpoint): void {
+    const { port } = endpoint;
+    if (port === undefined || this.#companions(endpoint).length > 0) return;
+    if (this.#fillWith(port, 'nothing') !== 'ok') this.#fail('a removed endpoint keeps its host');
+    this.#contents.delete(port);
+  }
+
+  /** After a change of bypass, a reset or a restore: brings every port to what it should hold. */
+  synchronise(): void {
+    const wanted = new Map<PassthroughPort, PortContent>();
+    for (const { port, domain } of this.#state.endpoints.values()) {
+      if (port === undefined) continue;
+      if (domain) wanted.set(port, domain.bypass ? 'identity' : domain);
+      else if (!wanted.has(port)) {
+        wanted.set(port, this.#state.unattachedBypass ? 'identity' : 'nothing');
+      }
+    }
+    for (const [port, content] of wanted) {
+      if (this.#fillWith(port, content) !== 'ok') this.#fail('the host refuses to follow');
+    }
+  }
+
+  map(domain: Domain, iova: Range, physical: bigint, flags: number): HostOutcome {
+    for (const [done, port] of domain.ports.entries()) {
+      const outcome = this.#map(port, iova, physical, flags);
+      if (outcome === 'ok') continue;
+      for (const earlier of domain.ports.slice(0, done)) {
+        if (earlier.unmap(iova) !== 'ok') this.#fail('the host keeps half a MAP');
+      }
+      return outcome;
+    }
+    return 'ok';
+  }
+
+  /** The domain's mappings in the range must still be there: they undo a removal that fails. */
+  unmap(domain: Domain, iova: Range): HostOutcome {
+    for (const [done, port] of domain.ports.entries()) {
+      const outcome = port.unmap(iova);
+      if (outcome === 'ok') continue;
+      this.#state.counters.relayFailures++;
+      for (const earlier of domain.ports.slice(0, done)) {
+        if (this.#replay(earlier, domain, iova) !== 'ok') this.#fail('the host lost half a domain');
+      }
+      return outcome;
+    }
+    return 'ok';
+  }
+
+  #companions(endpoint: Endpoint): Endpoint[] {
+    return [...this.#state.endpoints.values()].filter(
+      (other) => other !== endpoint && other.port === endpoint.port,
+    );
+  }
+
+  #fillWith(port: PassthroughPort, content: PortContent): HostOutcome {
+    const before = this.contentOf(port);
+    if (before === content) return 'ok';
+    const emptied = before === 'nothing' ? 'ok' : port.unmapAll();
+    const outcome = emptied === 'ok' ? this.#fill(port, content) : emptied;
+    if (outcome === 'ok') {
+      this.#contents.set(port, content);
+      return 'ok';
+    }
+    this.#state.counters.relayFailures++;
+    // What was mapped before the failure goes, and what was there comes back.
+    if (emptied === 'ok' && (port.unmapAll() !== 'ok' || this.#fill(port, before) !== 'ok')) {
+      this.#fail('the host could not be brought back');
+      this.#contents.set(port, 'nothing');
+    }
+    return outcome;
+  }
+
+  #fill(port: PassthroughPort, content: PortContent): HostOutcome {
+    if (content === 'nothing') return 'ok';
+    if (content === 'identity') return port.mapIdentity();
+    return this.#replay(port, content);
+  }
+
+  /** Repeats the mappings of the domain, all or those in a range. */
+  #replay(port: PassthroughPort, domain: Domain, within?: Range): HostOutcome {
+    for (const { start, end, physical, flags } of domain.mappings.entries()) {
+      if (within && (end < within.start || start > within.end)) continue;
+      const outcome = this.#map(port, { start, end }, physical, flags);
+      if (outcome !== 'ok') return outcome;
+    }
+    return 'ok';
+  }
+
+  #map(port: PassthroughPort, iova: Range, physical: bigint, flags: number): HostOutcome {
+    const outcome = port.map(iova, physical, flags);
+    if (outcome === 'ok') this.#state.counters.relayed++;
+    else this.#state.counters.relayFailures++;
+    return outcome;
+  }
+
+  #fail(why: string): void {
+    this.#state.broken ??= why;
+  }
+}
