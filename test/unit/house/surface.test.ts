@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest';
+import * as surface from '../../../src/index.ts';
+
+test('the public surface changes only on purpose', () => {
+  expect(Object.keys(surface).toSorted()).toMatchInlineSnapshot(`
+    [
+      "DEFAULT_KERNEL",
+      "EnvironmentError",
+      "FdtNode",
+      "FormatError",
+      "IortBuilder",
+      "ViotBuilder",
+      "bootAndJudge",
+      "bootScript",
+      "buildFirmware",
+      "builtImages",
+      "checkFacts",
+      "customGuest",
+      "describe",
+      "describeIort",
+      "describeMcfg",
+      "describeTree",
+      "describeViot",
+      "diagnosticsJson",
+      "fetchGuest",
+      "imagesFrom",
+      "inspect",
+      "jsonSchema",
+      "judge",
+      "loadTopology",
+      "mergeDeviceTree",
+      "mergeFdt",
+      "parseTopology",
+      "preflight",
+      "printDts",
+      "qemuBackend",
+      "readFdt",
+      "readIort",
+      "readViot",
+      "renderDiagnostics",
+      "renderVerdict",
+      "rules",
+      "toTopologyYaml",
+      "verdictJson",
+      "verdictsJunit",
+      "writeFdt",
+      "writeOutputs",
+    ]
+  `);
+});
