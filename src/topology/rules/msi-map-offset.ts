@@ -4,7 +4,7 @@ import type { Facts, Finding, Rule } from '../facts.ts';
 import type { Model } from '../model.ts';
 import { onQemu, treeHostOf } from './support/match.ts';
 import { overlappingPairs } from './support/overlap.ts';
-import { badLength, keyOf, rowRids } from './support/rid-map.ts';
+import { badLength, keyOf, ridsOf, rowRids } from './support/rid-map.ts';
 import { showRids } from './support/text.ts';
 
 interface Claim {
@@ -24,8 +24,9 @@ function claims(tree: TreeDescription): Map<string, Claim[]> {
       const key = keyOf(row.target);
       const rids = rowRids(row);
       if (key === undefined || !its.has(key) || rids === undefined) continue;
-      const start = Math.max(rids.start, host.buses.start << 8);
-      const end = Math.min(rids.end, (host.buses.end << 8) | 0xff);
+      const own = ridsOf(host.buses);
+      const start = Math.max(rids.start, own.start);
+      const end = Math.min(rids.end, own.end);
       if (start > end) continue;
       const base = row.outputBase + (start - row.ridBase);
       const range = { start: base, end: base + (end - start) };

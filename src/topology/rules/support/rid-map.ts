@@ -19,9 +19,10 @@ export interface Run {
   readonly place: Place;
 }
 
-/** The requester IDs on a host's buses. */
+/** The requester IDs on a host's buses; a bus-range of a foreign tree may be beyond all buses. */
 export function ridsOf(buses: Range<number>): Range<number> {
-  return { start: buses.start << 8, end: (buses.end << 8) | 0xff };
+  const end = Math.min(buses.end, 0xff);
+  return { start: Math.min(buses.start, 0x100) * 0x100, end: end * 0x100 + 0xff };
 }
 
 /** The IDs a row matches; absent when it matches none: empty, or ID + length past 32 bits. */
@@ -108,8 +109,15 @@ function computeRuns(tree: TreeDescription, host: TreeHost, strict: boolean): re
     const id = (row.outputBase + range.start - row.ridBase) >>> 0;
     return { rids: range, to: { iommu: key, id }, place: row.place };
   });
-  return (mask & RID_MAX) === RID_MAX ? clip(flat, rids) : unmask(flat, mask, rids);
+  if ((mask & RID_MAX) === RID_MAX) return clip(flat, rids);
+  const before = masked.get(tree) ?? 0;
+  masked.set(tree, before + 1);
+  return before < MASKED_HOSTS_MAX ? unmask(flat, mask, rids) : [];
 }
+
+/** A mask costs a look at each requester ID; a hostile tree has thousands of hosts with masks. */
+const MASKED_HOSTS_MAX = 256;
+const masked: WeakMap<TreeDescription, number> = new WeakMap();
 
 type IommuState = 'fine' | 'disabled';
 const states: WeakMap<TreeDescription, Map<string, IommuState>> = new WeakMap();
@@ -137,19 +145,19 @@ export function clip(runs: readonly Run[], window: Range<number>): Run[] {
 }
 
 /** Runs over masked IDs turned into runs over requester IDs: at most 65,536 of them. */
-function unmask(masked: readonly Run[], mask: number, window: Range<number>): Run[] {
+function unmask(source: readonly Run[], mask: number, window: Range<number>): Run[] {
   const runs: Run[] = [];
   for (let rid = window.start; rid <= window.end; rid++) {
-    const source = lookup(masked, (rid & mask) >>> 0);
-    if (source === undefined) continue;
-    const id = idAt(source, (rid & mask) >>> 0);
+    const from = lookup(source, (rid & mask) >>> 0);
+    if (from === undefined) continue;
+    const id = idAt(from, (rid & mask) >>> 0);
     const last = runs.at(-1);
-    const follows = last !== undefined && last.place === source.place && last.rids.end === rid - 1;
+    const follows = last !== undefined && last.place === from.place && last.rids.end === rid - 1;
     if (follows && (id === undefined || idAt(last, rid) === id)) {
       runs[runs.length - 1] = { ...last, rids: { start: last.rids.start, end: rid } };
     } else {
-      const to = source.to && id !== undefined ? { to: { iommu: source.to.iommu, id } } : {};
-      runs.push({ ...source, ...to, rids: { start: rid, end: rid } });
+      const to = from.to && id !== undefined ? { to: { iommu: from.to.iommu, id } } : {};
+      runs.push({ ...from, ...to, rids: { start: rid, end: rid } });
     }
   }
   return runs;
