@@ -1,4 +1,13 @@
-import { cells, empty, ref, str, u64cells, type FdtCell, type FdtNode } from '../../fdt/index.ts';
+import {
+  cells,
+  empty,
+  ref,
+  str,
+  u64cells,
+  type FdtCell,
+  type FdtLink,
+  type FdtNode,
+} from '../../fdt/index.ts';
 import { sizeOf, type Range } from '../../bytes/index.ts';
 import {
   PCI_DEVICE_SHIFT,
@@ -44,20 +53,38 @@ export function addHostFrame(
 export function setHostMaps(bench: TreeBench, node: FdtNode, host: TreeHost): void {
   setCells(node, 'linux,pci-domain', host.segment);
   setCells(node, 'iommu-map-mask', host.iommuMapMask?.value);
-  setCells(node, 'iommu-map', host.iommuMap && mapCells(bench, host.iommuMap));
-  setCells(node, 'msi-map', host.msiMap && mapCells(bench, host.msiMap));
+  setMap(bench, node, 'iommu-map', host.iommuMap);
+  setMap(bench, node, 'msi-map', host.msiMap);
   setCells(node, 'msi-parent', host.msiParent && msiParent(bench, host.msiParent.target));
 }
 
-/** The rows of `iommu-map` and `msi-map`: rid-base, phandle, output base, length. */
-function mapCells(bench: TreeBench, map: RidMap): FdtCell[] {
-  const out: FdtCell[] = [];
-  for (const row of map.rows) {
-    out.push(row.ridBase, bench.cell(row.target), row.outputBase, row.length);
-  }
+const ROW_BYTES = 16;
+
+/**
+ * The rows of `iommu-map` and `msi-map`: rid-base, phandle, output base, length. A large machine
+ * has a quarter of a million of them, so they are not made of cells one by one.
+ */
+function setMap(bench: TreeBench, node: FdtNode, name: string, map: RidMap | undefined): void {
+  if (map === undefined) return;
+  const { rows, leftover } = map;
   // What makes no row was written so on purpose; its cells have no name in the description.
-  for (let cell = 0; cell < map.leftover; cell++) out.push(0);
-  return out;
+  const bytes = new Uint8Array(rows.length * ROW_BYTES + leftover * 4);
+  const data = new DataView(bytes.buffer);
+  const targets = new Map<string, FdtCell>();
+  const refs: FdtLink[] = [];
+  let at = 0;
+  for (const { ridBase, target, outputBase, length } of rows) {
+    const key = 'key' in target ? target.key : `<${target.phandle}>`;
+    let cell = targets.get(key);
+    if (cell === undefined) targets.set(key, (cell = bench.cell(target)));
+    data.setUint32(at, ridBase);
+    if (typeof cell === 'number') data.setUint32(at + 4, cell);
+    else refs.push({ offset: at + 4, to: cell.to });
+    data.setUint32(at + 8, outputBase);
+    data.setUint32(at + 12, length);
+    at += ROW_BYTES;
+  }
+  node.set(name, refs.length === 0 ? bytes : { bytes, refs });
 }
 
 /** The controller, and a zero for each of its `#msi-cells`: Linux takes the requester ID then. */

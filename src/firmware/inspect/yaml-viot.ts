@@ -35,7 +35,7 @@ export function viotTopology(
   limitHosts(places.length);
   // A table with devices at addresses, or with an IORT beside it, is not from a q35.
   const arm = iort !== undefined || viot.nodes.some(({ type }) => type.startsWith('mmio'));
-  const hosts = places.map((place, index) => host(viot, place, index));
+  const hosts = places.map((place, index) => hostOf(viot, place, index));
   const parts = hosts.map((it) => {
     return { it, ...translationOf(it, (offset) => names.get(Number(offset))) };
   });
@@ -106,7 +106,7 @@ function segmentsOf(viot: ViotDescription): HostPlace[] {
   return sorted.map((segment) => ({ segment, buses: { start: 0, end: 0xff } }));
 }
 
-function host(viot: ViotDescription, { segment, buses }: HostPlace, index: number): CoveredHost {
+function hostOf(viot: ViotDescription, { segment, buses }: HostPlace, index: number): CoveredHost {
   const [first, last] = [buses.start << 8, (buses.end << 8) | 0xff];
   const own = new Set<number>();
   for (const node of viot.nodes) {

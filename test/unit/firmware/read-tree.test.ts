@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/bytes/index.ts';
 import {
@@ -113,10 +113,10 @@ describe('what is wrong with a tree is read as Linux reads it', () => {
   test('cells that make no row', () => {
     const { root, host, iommu } = machine({});
     host.set('iommu-map', cells(0, ref(iommu), 0, 8, 9, ref(iommu), 9));
-    const [read] = describeRoot(root).hosts;
-    expect(read?.iommuMap).toMatchObject({ leftover: 3, bytes: 28 });
-    expect(read?.iommuMap?.rows).toHaveLength(1);
-    expect(read && coveredByHost(read)).toEqual([]);
+    const [seen] = describeRoot(root).hosts;
+    expect(seen?.iommuMap).toMatchObject({ leftover: 3, bytes: 28 });
+    expect(seen?.iommuMap?.rows).toHaveLength(1);
+    expect(seen && coveredByHost(seen)).toEqual([]);
   });
 
   test('bytes that make no cell', () => {
@@ -128,9 +128,9 @@ describe('what is wrong with a tree is read as Linux reads it', () => {
     const { root, host } = machine({ 'iommu-map': cells(0, 0x77, 0, 8) });
     const other = root.add(new FdtNode('clock', { '#clock-cells': cells(0) }));
     host.set('msi-map', cells(0, ref(other), 0, 1));
-    const [read] = describeRoot(root).hosts;
-    expect(read?.iommuMap?.rows[0]?.target).toEqual({ phandle: 0x77 });
-    expect(read?.msiMap?.rows[0]?.target).toEqual({ key: '/clock' });
+    const [seen] = describeRoot(root).hosts;
+    expect(seen?.iommuMap?.rows[0]?.target).toEqual({ phandle: 0x77 });
+    expect(seen?.msiMap?.rows[0]?.target).toEqual({ key: '/clock' });
   });
 
   test('a disabled IOMMU, and a disabled host', () => {
