@@ -7,7 +7,7 @@ import { badLength, ridsOf, rowRids } from './support/rid-map.ts';
 import { linux, showRids } from './support/text.ts';
 
 /** The requester IDs of `window` that no range holds. */
-export function gaps(window: Range<number>, ranges: readonly Range<number>[]): Range<number>[] {
+function gaps(window: Range<number>, ranges: readonly Range<number>[]): Range<number>[] {
   const holes: Range<number>[] = [];
   let at = window.start;
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {

@@ -1,9 +1,9 @@
 import type { Facts, Finding, Rule } from '../facts.ts';
 
 /** Linux maps 2 MiB for the tree (Documentation/arch/arm64/booting.rst). */
-export const ARM64_TREE_LIMIT: number = 0x20_0000;
+const ARM64_TREE_LIMIT = 0x20_0000;
 /** QEMU doubles what `-dtb` gives it and 10,000 bytes: more than this passes 2 MiB. */
-export const QEMU_TREE_LIMIT: number = 0x10_0000 - 10_000;
+const QEMU_TREE_LIMIT = 0x10_0000 - 10_000;
 
 export const treeTooLarge: Rule = {
   id: 'tree-too-large',

@@ -1,4 +1,4 @@
-import { covers, type Range } from '../../../bytes/index.ts';
+import { covers } from '../../../bytes/index.ts';
 import type { Doorbell, Endpoint, Model, ReservedRegion, Viommu } from '../../model.ts';
 
 /** A vIOMMU, a doorbell that some of its endpoints write to, and who those are. */
@@ -50,10 +50,4 @@ export function probeRegionsOf(model: Model, endpoint: Endpoint): ReservedRegion
       (region.endpoints.includes(endpoint.id) ||
         (region.viommu !== undefined && region.viommu === endpoint.viommu)),
   );
-}
-
-/** The page-aligned page that holds the start of a window. */
-export function pageOf(window: Range, page: bigint): Range {
-  const start = window.start - (window.start % page);
-  return { start, end: start + page - 1n };
 }
