@@ -1,4 +1,27 @@
-import { less } from './wide.ts';
+import type { Range } from '../bytes/index.ts';
+import {
+  END_HI,
+  END_LO,
+  entryOf,
+  FAN,
+  FLAGS,
+  Inner,
+  joinWithNeighbour,
+  Leaf,
+  linkAfter,
+  linkBefore,
+  LOW,
+  PHYS_HI,
+  PHYS_LO,
+  START_HI,
+  START_LO,
+  startsAt,
+  unlink,
+  WORDS,
+  type Mapping,
+  type Node,
+} from './tree-nodes.ts';
+import { less, lower, upper } from './wide.ts';
 
 /**
  * The mappings of one domain: disjoint IOVA ranges, each with a physical start and flags.
@@ -8,100 +31,7 @@ import { less } from './wide.ts';
  * last hit is tried first, which makes sequential DMA a matter of two comparisons.
  */
 
-/** Words of an entry: start, end (both included), physical start, flags, one spare for alignment. */
-const WORDS = 8;
-const START_HI = 0;
-const START_LO = 1;
-const END_HI = 2;
-const END_LO = 3;
-const PHYS_HI = 4;
-const PHYS_LO = 5;
-const FLAGS = 6;
-
-/** Entries of a leaf, children of an inner node. 64 × 32 bytes fill half a page. */
-const FAN = 64;
-/** Below this a node looks for a neighbour to join. */
-const LOW = FAN / 4;
-/** Two neighbours are joined when they fit in this, so that a join is not undone at once. */
-const JOIN = (FAN * 3) / 4;
-const FIRST_CAPACITY = 4;
-
-class Leaf {
-  count = 0;
-  data = new Uint32Array(FIRST_CAPACITY * WORDS);
-  prev: Leaf | undefined;
-  next: Leaf | undefined;
-
-  /** Makes room for `count` entries in all. */
-  reserve(count: number): void {
-    let capacity = this.data.length / WORDS;
-    if (count <= capacity) return;
-    while (capacity < count) capacity *= 2;
-    const larger = new Uint32Array(Math.min(capacity, FAN) * WORDS);
-    larger.set(this.data);
-    this.data = larger;
-  }
-
-  /** Number of entries whose start is at or below the address. */
-  upperBound(hi: number, lo: number): number {
-    const data = this.data;
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const mid = (low + high) >>> 1;
-      const startHi = data[mid * WORDS + START_HI] as number;
-      if (startHi < hi || (startHi === hi && (data[mid * WORDS + START_LO] as number) <= lo)) {
-        low = mid + 1;
-      } else high = mid;
-    }
-    return low;
-  }
-}
-
-class Inner {
-  count = 0;
-  /** Two words each: a lower bound of every start below the child. The first is never looked at. */
-  readonly keys: Uint32Array = new Uint32Array((FAN + 1) * 2);
-  readonly kids: Node[] = [];
-
-  /** Index of the child that an address belongs to. */
-  childFor(hi: number, lo: number): number {
-    const keys = this.keys;
-    let low = 1;
-    let high = this.count;
-    while (low < high) {
-      const mid = (low + high) >>> 1;
-      const keyHi = keys[mid * 2] as number;
-      if (keyHi < hi || (keyHi === hi && (keys[mid * 2 + 1] as number) <= lo)) low = mid + 1;
-      else high = mid;
-    }
-    return low - 1;
-  }
-
-  insertAt(index: number, keyHi: number, keyLo: number, kid: Node): void {
-    this.keys.copyWithin((index + 1) * 2, index * 2, this.count * 2);
-    this.keys[index * 2] = keyHi;
-    this.keys[index * 2 + 1] = keyLo;
-    this.kids.splice(index, 0, kid);
-    this.count++;
-  }
-
-  removeAt(index: number): void {
-    this.keys.copyWithin(index * 2, (index + 1) * 2, this.count * 2);
-    this.kids.splice(index, 1);
-    this.count--;
-  }
-}
-
-type Node = Leaf | Inner;
-
-/** One mapping, for listings; addresses include their end. */
-export interface Mapping {
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly physical: bigint;
-  readonly flags: number;
-}
+export type { Mapping };
 
 /** What {@link MappingTree.removeWithin} answers when a mapping would have to be split. */
 export const WOULD_SPLIT = -1;
@@ -121,36 +51,44 @@ export class MappingTree {
   hitFlags = 0;
 
   #root: Node = new Leaf();
+  /** Levels of inner nodes above the leaves. */
+  #height = 0;
   #hitValid = false;
+  /** Where the hit stands, to try its neighbour next; undefined when entries have moved. */
+  #hitLeaf: Leaf | undefined;
+  #hitIndex = 0;
+
+  // The way to the leaf of an address, good until a node is made or goes.
   readonly #path: Inner[] = [];
   readonly #pathIndex: number[] = [];
+  #pathLeaf: Leaf | undefined;
+  #pathHi = 0;
+  #pathLo = 0;
+  /** Where `#makeRoom` found room. */
+  #roomLeaf: Leaf | undefined;
 
   /** Looks up the mapping that contains the address; on true the `hit…` fields describe it. */
   find(hi: number, lo: number): boolean {
     if (this.#hitValid && this.#hitContains(hi, lo)) return true;
+    // Sequential accesses go on in the next mapping.
+    let leaf = this.#hitLeaf;
+    if (leaf !== undefined) {
+      const next = this.#hitIndex + 1;
+      if (next < leaf.count && leaf.contains(next, hi, lo)) return this.#hit(leaf, next);
+    }
     let node = this.#root;
-    while (node instanceof Inner) node = node.kids[node.childFor(hi, lo)] as Node;
-    let leaf: Leaf | undefined = node;
+    for (let level = this.#height; level > 0; level--) {
+      const inner = node as Inner;
+      node = inner.kids[inner.childFor(hi, lo)] as Node;
+    }
+    leaf = node as Leaf;
     let index = leaf.upperBound(hi, lo) - 1;
     if (index < 0) {
       leaf = leaf.prev;
-      if (leaf === undefined) return false;
+      if (leaf === undefined || leaf.count === 0) return false;
       index = leaf.count - 1;
     }
-    const data = leaf.data;
-    const at = index * WORDS;
-    const endHi = data[at + END_HI] as number;
-    const endLo = data[at + END_LO] as number;
-    if (leaf.count === 0 || endHi < hi || (endHi === hi && endLo < lo)) return false;
-    this.hitStartHi = data[at + START_HI] as number;
-    this.hitStartLo = data[at + START_LO] as number;
-    this.hitEndHi = endHi;
-    this.hitEndLo = endLo;
-    this.hitPhysHi = data[at + PHYS_HI] as number;
-    this.hitPhysLo = data[at + PHYS_LO] as number;
-    this.hitFlags = data[at + FLAGS] as number;
-    this.#hitValid = true;
-    return true;
+    return leaf.endsAtOrAfter(index, hi, lo) && this.#hit(leaf, index);
   }
 
   /** Adds a mapping; false, and nothing changes, when it would overlap one. Needs start <= end. */
@@ -166,11 +104,14 @@ export class MappingTree {
     const leaf = this.#descend(startHi, startLo);
     const index = leaf.upperBound(startHi, startLo);
     if (this.#overlapsNeighbours(leaf, index, startHi, startLo, endHi, endLo)) return false;
-    const [target, at] = leaf.count < FAN ? [leaf, index] : this.#splitLeaf(leaf, index);
-    target.reserve(target.count + 1);
-    const data = target.data;
+    let at = index;
+    let target = leaf;
+    if (leaf.count === FAN) {
+      at = this.#makeRoom(leaf, index);
+      target = this.#roomLeaf ?? leaf;
+    }
+    const data = target.open(at);
     const word = at * WORDS;
-    data.copyWithin(word + WORDS, word, target.count * WORDS);
     data[word + START_HI] = startHi;
     data[word + START_LO] = startLo;
     data[word + END_HI] = endHi;
@@ -178,7 +119,7 @@ export class MappingTree {
     data[word + PHYS_HI] = physHi;
     data[word + PHYS_LO] = physLo;
     data[word + FLAGS] = flags;
-    target.count++;
+    this.#hitLeaf = undefined;
     this.size++;
     return true;
   }
@@ -213,48 +154,61 @@ export class MappingTree {
   ): number {
     if (this.wouldSplit(startHi, startLo, endHi, endLo)) return WOULD_SPLIT;
     this.#hitValid = false;
+    this.#hitLeaf = undefined;
     let total = 0;
     for (;;) {
-      const leaf = this.#descend(startHi, startLo);
+      let leaf = this.#descend(startHi, startLo);
       // Entries that start at or after the range's start and not after its end: all lie inside.
       let from = leaf.upperBound(startHi, startLo);
       if (from > 0 && startsAt(leaf, from - 1, startHi, startLo)) from--;
-      let owner = leaf;
       if (from === leaf.count) {
-        if (leaf.next === undefined || leaf.next.count === 0) return total;
-        owner = leaf.next;
-        from = 0;
-        const word = START_HI;
-        const nextHi = owner.data[word] as number;
-        const nextLo = owner.data[word + START_LO] as number;
+        const next = leaf.next;
+        if (next === undefined || next.count === 0) return total;
+        const nextHi = next.data[START_HI] as number;
+        const nextLo = next.data[START_LO] as number;
         if (less(endHi, endLo, nextHi, nextLo)) return total;
         // Descend again so that the path leads to the leaf that is about to change.
-        if (this.#descend(nextHi, nextLo) !== owner) throw new Error('mapping tree: path lost');
+        leaf = this.#descend(nextHi, nextLo);
+        if (leaf !== next) throw new Error('mapping tree: path lost');
+        from = 0;
       }
-      const to = owner.upperBound(endHi, endLo);
+      const to = leaf.upperBound(endHi, endLo);
       if (to <= from) return total;
-      if (removed) for (let i = from; i < to; i++) removed(entryOf(owner, i));
+      if (removed) for (let i = from; i < to; i++) removed(entryOf(leaf, i));
+      const isLast = to < leaf.count;
       total += to - from;
       this.size -= to - from;
-      owner.data.copyWithin(from * WORDS, to * WORDS, owner.count * WORDS);
-      owner.count -= to - from;
-      this.#shrink(owner);
+      leaf.close(from, to);
+      if (leaf.count < LOW) this.#shrink(leaf);
+      if (isLast) return total;
     }
   }
 
   /** Forgets all mappings. */
   clear(): void {
     this.#root = new Leaf();
+    this.#height = 0;
+    this.#pathLeaf = undefined;
+    this.#hitLeaf = undefined;
     this.#hitValid = false;
     this.size = 0;
   }
 
-  /** All mappings, ascending. The tree must not change meanwhile. */
-  *entries(): Generator<Mapping> {
-    let node = this.#root;
-    while (node instanceof Inner) node = node.kids[0] as Node;
-    for (let leaf: Leaf | undefined = node; leaf !== undefined; leaf = leaf.next) {
-      for (let i = 0; i < leaf.count; i++) yield entryOf(leaf, i);
+  /** The mappings, or those that meet a range, ascending. The tree must not change meanwhile. */
+  *entries(within?: Range): Generator<Mapping> {
+    const start = within?.start ?? 0n;
+    let leaf: Leaf | undefined = this.#descend(upper(start), lower(start));
+    let i = leaf.upperBound(upper(start), lower(start)) - 1;
+    if (i < 0 && leaf.prev !== undefined) {
+      leaf = leaf.prev;
+      i = leaf.count - 1;
+    }
+    for (i = Math.max(0, i); leaf !== undefined; leaf = leaf.next, i = 0) {
+      for (; i < leaf.count; i++) {
+        const entry = entryOf(leaf, i);
+        if (within && entry.start > within.end) return;
+        if (entry.end >= start) yield entry;
+      }
     }
   }
 
@@ -278,18 +232,39 @@ export class MappingTree {
     );
   }
 
-  /** The leaf an address belongs to; leaves the way there in `#path`. */
+  #hit(leaf: Leaf, index: number): true {
+    const data = leaf.data;
+    const at = index * WORDS;
+    this.hitStartHi = data[at + START_HI] as number;
+    this.hitStartLo = data[at + START_LO] as number;
+    this.hitEndHi = data[at + END_HI] as number;
+    this.hitEndLo = data[at + END_LO] as number;
+    this.hitPhysHi = data[at + PHYS_HI] as number;
+    this.hitPhysLo = data[at + PHYS_LO] as number;
+    this.hitFlags = data[at + FLAGS] as number;
+    this.#hitLeaf = leaf;
+    this.#hitIndex = index;
+    this.#hitValid = true;
+    return true;
+  }
+
+  /** The leaf an address belongs to; leaves the way there in `#path`, the root first. */
   #descend(hi: number, lo: number): Leaf {
-    this.#path.length = 0;
-    this.#pathIndex.length = 0;
-    let node = this.#root;
-    while (node instanceof Inner) {
-      const index = node.childFor(hi, lo);
-      this.#path.push(node);
-      this.#pathIndex.push(index);
-      node = node.kids[index] as Node;
+    if (this.#pathLeaf !== undefined && this.#pathHi === hi && this.#pathLo === lo) {
+      return this.#pathLeaf;
     }
-    return node;
+    let node = this.#root;
+    for (let depth = 0; depth < this.#height; depth++) {
+      const inner = node as Inner;
+      const index = inner.childFor(hi, lo);
+      this.#path[depth] = inner;
+      this.#pathIndex[depth] = index;
+      node = inner.kids[index] as Node;
+    }
+    this.#pathHi = hi;
+    this.#pathLo = lo;
+    this.#pathLeaf = node as Leaf;
+    return this.#pathLeaf;
   }
 
   /** `index`: how many entries of `leaf` start at or before the range. */
@@ -315,52 +290,52 @@ export class MappingTree {
   }
 
   /**
-   * Makes room in a full leaf. A run of ascending (or descending) inserts, which is what IOVA
-   * allocators do, leaves full leaves behind instead of halves.
+   * Makes room in a full leaf, where entry `index` is to be; answers the index in `#roomLeaf`. A run
+   * of ascending (or descending) inserts, which is what IOVA allocators do, leaves full leaves behind
+   * instead of halves.
    */
-  #splitLeaf(leaf: Leaf, index: number): [Leaf, number] {
+  #makeRoom(leaf: Leaf, index: number): number {
+    this.#pathLeaf = undefined;
     const fresh = new Leaf();
+    this.#roomLeaf = fresh;
     if (index === 0) {
       // The fresh leaf takes the old one's place in the order; its entries come from now on.
       linkBefore(fresh, leaf);
-      const hi = leaf.data[START_HI] as number;
-      const lo = leaf.data[START_LO] as number;
-      this.#replaceByTwo(fresh, leaf, hi, lo);
-      return [fresh, 0];
+      this.#replaceByTwo(fresh, leaf, leaf.data[START_HI] as number, leaf.data[START_LO] as number);
+      return 0;
     }
-    const keep = index === FAN ? FAN : FAN / 2;
-    fresh.reserve(FAN - keep + 1);
-    fresh.data.set(leaf.data.subarray(keep * WORDS, FAN * WORDS));
-    fresh.count = FAN - keep;
-    leaf.count = keep;
     linkAfter(leaf, fresh);
-    if (fresh.count > 0) {
-      const at = fresh.data;
-      this.#replaceByTwo(leaf, fresh, at[START_HI] as number, at[START_LO] as number);
-      // An entry that comes just before the first of `fresh` lies below its key: it stays left.
-      return index <= keep ? [leaf, index] : [fresh, index - keep];
+    if (index === FAN) {
+      // An empty right sibling: everything after the last end of the left one belongs to it.
+      const last = (FAN - 1) * WORDS;
+      const endHi = leaf.data[last + END_HI] as number;
+      const endLo = leaf.data[last + END_LO] as number;
+      const carry = endLo === 0xffffffff ? 1 : 0;
+      this.#replaceByTwo(leaf, fresh, endHi + carry, carry ? 0 : endLo + 1);
+      return 0;
     }
-    // An empty right sibling: everything after the last end of the left one belongs to it.
-    const last = (FAN - 1) * WORDS;
-    const endHi = leaf.data[last + END_HI] as number;
-    const endLo = leaf.data[last + END_LO] as number;
-    const carry = endLo === 0xffffffff ? 1 : 0;
-    this.#replaceByTwo(leaf, fresh, endHi + carry, carry ? 0 : endLo + 1);
-    return [fresh, 0];
+    const keep = FAN / 2;
+    leaf.moveTail(keep, fresh);
+    this.#replaceByTwo(leaf, fresh, fresh.data[START_HI] as number, fresh.data[START_LO] as number);
+    // An entry that comes just before the first of `fresh` lies below its key: it stays left.
+    if (index > keep) return index - keep;
+    this.#roomLeaf = leaf;
+    return index;
   }
 
   /** Puts `left` and `right` where the path's last child stands; `key` is the lower bound of right. */
   #replaceByTwo(left: Node, right: Node, keyHi: number, keyLo: number): void {
-    let depth = this.#path.length - 1;
+    let depth = this.#height - 1;
     let newLeft = left;
     let newRight = right;
     for (;;) {
-      const parent = this.#path[depth];
+      const parent = depth < 0 ? undefined : this.#path[depth];
       if (parent === undefined) {
         const root = new Inner();
         root.insertAt(0, 0, 0, newLeft);
         root.insertAt(1, keyHi, keyLo, newRight);
         this.#root = root;
+        this.#height++;
         return;
       }
       const index = this.#pathIndex[depth] as number;
@@ -389,8 +364,9 @@ export class MappingTree {
 
   /** Joins or drops nodes along the path after entries of `leaf` went. */
   #shrink(leaf: Leaf): void {
+    this.#pathLeaf = undefined;
     let node: Node = leaf;
-    for (let depth = this.#path.length - 1; depth >= 0; depth--) {
+    for (let depth = this.#height - 1; depth >= 0; depth--) {
       if (node.count >= LOW) return;
       const parent = this.#path[depth] as Inner;
       const index = this.#pathIndex[depth] as number;
@@ -401,72 +377,10 @@ export class MappingTree {
       node = parent;
     }
     // Only the root is left to look at.
-    while (this.#root instanceof Inner && this.#root.count <= 1) {
-      this.#root = this.#root.kids[0] ?? new Leaf();
+    while (this.#height > 0 && this.#root.count <= 1) {
+      const only: Node | undefined = (this.#root as Inner).kids[0];
+      this.#height = only === undefined ? 0 : this.#height - 1;
+      this.#root = only ?? new Leaf();
     }
   }
-}
-
-function startsAt(leaf: Leaf, index: number, hi: number, lo: number): boolean {
-  return leaf.data[index * WORDS + START_HI] === hi && leaf.data[index * WORDS + START_LO] === lo;
-}
-
-function entryOf(leaf: Leaf, index: number): Mapping {
-  const at = index * WORDS;
-  const word = (offset: number): bigint => BigInt(leaf.data[at + offset] as number);
-  return {
-    start: (word(START_HI) << 32n) | word(START_LO),
-    end: (word(END_HI) << 32n) | word(END_LO),
-    physical: (word(PHYS_HI) << 32n) | word(PHYS_LO),
-    flags: leaf.data[at + FLAGS] as number,
-  };
-}
-
-function linkBefore(fresh: Leaf, leaf: Leaf): void {
-  fresh.prev = leaf.prev;
-  fresh.next = leaf;
-  if (leaf.prev) leaf.prev.next = fresh;
-  leaf.prev = fresh;
-}
-
-function linkAfter(leaf: Leaf, fresh: Leaf): void {
-  fresh.next = leaf.next;
-  fresh.prev = leaf;
-  if (leaf.next) leaf.next.prev = fresh;
-  leaf.next = fresh;
-}
-
-function unlink(leaf: Leaf): void {
-  if (leaf.prev) leaf.prev.next = leaf.next;
-  if (leaf.next) leaf.next.prev = leaf.prev;
-}
-
-/** Joins the child with a neighbour below the same parent, if both fit; the right one goes. */
-function joinWithNeighbour(parent: Inner, index: number): boolean {
-  for (const left of [index - 1, index]) {
-    const a = parent.kids[left];
-    const b = parent.kids[left + 1];
-    if (left < 0 || a === undefined || b === undefined || a.count + b.count > JOIN) continue;
-    if (a instanceof Leaf && b instanceof Leaf) {
-      a.reserve(a.count + b.count);
-      a.data.set(b.data.subarray(0, b.count * WORDS), a.count * WORDS);
-      a.count += b.count;
-      unlink(b);
-    } else if (a instanceof Inner && b instanceof Inner) {
-      // The first key of an inner node is never looked at: the parent knows the bound.
-      b.keys[0] = parent.keys[(left + 1) * 2] as number;
-      b.keys[1] = parent.keys[(left + 1) * 2 + 1] as number;
-      for (let i = 0; i < b.count; i++) {
-        a.insertAt(
-          a.count,
-          b.keys[i * 2] as number,
-          b.keys[i * 2 + 1] as number,
-          b.kids[i] as Node,
-        );
-      }
-    }
-    parent.removeAt(left + 1);
-    return true;
-  }
-  return false;
 }

@@ -9,8 +9,12 @@ import {
 } from '../spec/virtio-iommu.ts';
 import type { ReservedRegion } from './regions.ts';
 
-/** What the host's IOMMU said; `ok`, or why not. */
-export type HostOutcome = 'ok' | 'no-memory' | 'out-of-range' | 'invalid' | 'busy' | 'io-error';
+/**
+ * What the host's IOMMU said; `ok`, or why not. `lost`: the call failed and could not be undone, so
+ * that nobody knows what the host maps; after every other failure nothing has changed.
+ */
+export type HostOutcome =
+  'ok' | 'no-memory' | 'out-of-range' | 'invalid' | 'busy' | 'io-error' | 'lost';
 
 /**
  * The host side of a passed-through endpoint (the RFC's first scenario): where the mappings of its
@@ -41,4 +45,5 @@ export const HOST_STATUS: Readonly<Record<HostOutcome, number>> = {
   invalid: VIRTIO_IOMMU_S_INVAL,
   busy: VIRTIO_IOMMU_S_DEVERR,
   'io-error': VIRTIO_IOMMU_S_IOERR,
+  lost: VIRTIO_IOMMU_S_DEVERR,
 };

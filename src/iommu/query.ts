@@ -77,12 +77,10 @@ export function listDomains(state: IommuState): DomainInfo[] {
 export function* listMappings(
   state: IommuState,
   domain: number,
-  within: Range = { start: 0n, end: LAST_ADDRESS },
+  within?: Range,
 ): Generator<Mapping> {
-  for (const mapping of state.domains.get(domain)?.mappings.entries() ?? []) {
-    if (mapping.start > within.end) return;
-    if (mapping.end >= within.start) yield mapping;
-  }
+  const mappings = state.domains.get(domain)?.mappings;
+  if (mappings !== undefined) yield* mappings.entries(within);
 }
 
 /**

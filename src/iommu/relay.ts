@@ -80,6 +80,7 @@ export class Relay {
     for (const [done, port] of domain.ports.entries()) {
       const outcome = this.#map(port, iova, physical, flags);
       if (outcome === 'ok') continue;
+      if (outcome === 'lost') this.#fail('a host keeps half a MAP');
       for (const earlier of domain.ports.slice(0, done)) {
         if (earlier.unmap(iova) !== 'ok') this.#fail('the host keeps half a MAP');
       }
@@ -88,8 +89,13 @@ export class Relay {
     return 'ok';
   }
 
-  /** The domain's mappings in the range must still be there: they undo a removal that fails. */
-  unmap(domain: Domain, iova: Range): HostOutcome {
+  /**
+   * Takes the domain's mappings in the range from all hosts; the domain must still have them, since
+   * they undo a removal that fails.
+   */
+  unmap(domain: Domain, within: Range): HostOutcome {
+    const iova = spanOf(domain, within);
+    if (iova === undefined) return 'ok';
     for (const [done, port] of domain.ports.entries()) {
       const outcome = port.unmap(iova);
       if (outcome === 'ok') continue;
@@ -134,8 +140,7 @@ export class Relay {
 
   /** Repeats the mappings of the domain, all or those in a range. */
   #replay(port: PassthroughPort, domain: Domain, within?: Range): HostOutcome {
-    for (const { start, end, physical, flags } of domain.mappings.entries()) {
-      if (within && (end < within.start || start > within.end)) continue;
+    for (const { start, end, physical, flags } of domain.mappings.entries(within)) {
       const outcome = this.#map(port, { start, end }, physical, flags);
       if (outcome !== 'ok') return outcome;
     }
@@ -152,4 +157,13 @@ export class Relay {
   #fail(why: string): void {
     this.#state.broken ??= why;
   }
+}
+
+/** From the first mapping's start to the last one's end: a host wants whole pages, a guest need not. */
+function spanOf(domain: Domain, within: Range): Range | undefined {
+  let span: Range | undefined;
+  for (const { start, end } of domain.mappings.entries(within)) {
+    span = { start: span?.start ?? start, end };
+  }
+  return span;
 }
