@@ -1,0 +1,14 @@
+/** A bus as the functions on it see it. */
+export interface BusSide {
+  /** Bus number as it is now. */
+  readonly number: number;
+  /** Whether the bus is a root complex's own. */
+  readonly isRoot: boolean;
+  /** BARs, windows or decode enables changed. */
+  decodeChanged(): void;
+  /** An interrupt pin (1–4) of one of its functions changed. */
+  intx(devfn: number, pin: number, level: boolean): void;
+}
+
+/** What is above a bus: a bridge, or the host. */
+export type Upstream = BusSide;
