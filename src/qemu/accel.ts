@@ -1,14 +1,13 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { cacheDirectory, writeWhole } from '../guest/index.ts';
-import { mkdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { QemuError } from './error.ts';
 import { fileKey, type QemuProgram } from './find.ts';
-import { startQemu } from './process.ts';
+import { startQemu, type QemuExit } from './process.ts';
 
 /** What runs the guest's instructions, and why; the reason is a clause for the verdict. */
 export interface Acceleration {
@@ -96,6 +95,18 @@ async function readKept(file: string): Promise<Acceleration | undefined> {
   }
 }
 
+function trialArguments(arm: boolean, kernel: string): string[] {
+  const machine = arm ? 'virt,gic-version=host' : 'q35,sata=off';
+  return [
+    ...'-nodefaults -no-user-config -display none -no-reboot -m 256M'.split(' '),
+    ...`-M ${machine} -accel kvm -cpu host`.split(' '),
+    '-kernel',
+    kernel,
+    '-append',
+    `console=${arm ? 'ttyAMA0' : 'ttyS0'} panic=-1`,
+  ];
+}
+
 /** Boots the kernel under KVM, with nothing but memory and a console. */
 export async function tryKvm(
   qemu: QemuProgram,
@@ -108,12 +119,7 @@ export async function tryKvm(
   try {
     const running = await startQemu({
       program: qemu.path,
-      args: [
-        ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-m', '256M'],
-        ...['-M', arm ? 'virt,gic-version=host' : 'q35,sata=off', '-accel', 'kvm', '-cpu', 'host'],
-        ...['-kernel', options.kernel],
-        ...['-append', `console=${arm ? 'ttyAMA0' : 'ttyS0'} panic=-1`],
-      ],
+      args: trialArguments(arm, options.kernel),
       timeLimit: TRIAL_MS,
       console: (line) => {
         reached ||= REACHED.test(line);
@@ -131,16 +137,23 @@ export async function tryKvm(
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     if (reached)
       return { accel: 'kvm', reason: `KVM booted the kernel in a trial of ${seconds} s` };
-    const detail = exit.story.errors.find((line) => /KVM|kvm/.test(line));
-    const why = internalError
-      ? `KVM cannot run this kernel here: ${detail ?? 'QEMU stopped with an internal error'}`
-      : exit.cause === 'timed-out'
-        ? `in a trial under KVM the kernel did not come up within ${TRIAL_MS / 1000} s`
-        : `a trial under KVM ended early: ${exit.story.errors.at(-1) ?? 'no message'}`;
+    const why = internalError ? cannotEmulate(exit) : didNotCome(exit);
     return { accel: 'tcg', reason: why };
   } catch (error) {
     if (!(error instanceof QemuError)) throw error;
     const detail = error.story?.errors.at(-1) ?? error.message;
     return { accel: 'tcg', reason: `QEMU cannot start KVM: ${detail}` };
   }
+}
+
+function cannotEmulate(exit: QemuExit): string {
+  const detail = exit.story.errors.find((line) => /kvm/i.test(line));
+  return `KVM cannot run this kernel here: ${detail ?? 'QEMU stopped with an internal error'}`;
+}
+
+function didNotCome(exit: QemuExit): string {
+  if (exit.cause === 'timed-out') {
+    return `in a trial under KVM the kernel did not come up within ${TRIAL_MS / 1000} s`;
+  }
+  return `a trial under KVM ended early: ${exit.story.errors.at(-1) ?? 'no message'}`;
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
 
 /**
@@ -75,7 +76,7 @@ export function leash(argv: readonly string[], env: NodeJS.ProcessEnv = process.
 export function watchGroup(pid: number): void {
   const watcher = spawn(
     '/bin/sh',
-    ['-c', 'cat >/dev/null; kill -KILL -"$1" 2>/dev/null', 'sh', `${pid}`],
+    ['-c', 'read -r _; kill -KILL -"$1" 2>/dev/null', 'sh', `${pid}`],
     {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -85,7 +86,7 @@ export function watchGroup(pid: number): void {
   watcher.on('error', () => undefined);
   watcher.unref();
   const pipe = watcher.stdin;
-  (pipe as unknown as { unref?: () => void }).unref?.();
+  if (pipe instanceof Socket) pipe.unref();
   const timer = setInterval(() => {
     if (groups.has(pid)) return;
     clearInterval(timer);

@@ -17,7 +17,8 @@ export {
   type StartOptions,
 } from './process.ts';
 export { releaseEverything } from './guard.ts';
-export { parseTraceLine, traceEvents, type TraceEvent, type TraceLevel } from './trace.ts';
+export type { TraceEvent } from './trace-event.ts';
+export { parseTraceLine, traceEvents, type TraceLevel } from './trace.ts';
 export {
   diskChunks,
   diskSector,
@@ -46,7 +47,7 @@ export {
   type QemuCommand,
 } from './command.ts';
 export { busName, busNumbers, qemuId, type BusNumber } from './bus-numbers.ts';
-export { ACPI_TABLES_ADDRESS, ACPI_TABLES_ROOM, findRootPointer, rootBlob } from './rsdp.ts';
+export { ACPI_TABLES_ADDRESS, ACPI_TABLES_ROOM, findRootPointer } from './rsdp.ts';
 export { guestMemory, ownTablesBlob, qemuTables, type PlacedTable } from './tables.ts';
 export {
   preflight,

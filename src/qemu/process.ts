@@ -9,7 +9,8 @@ import { QemuError, type QemuStory } from './error.ts';
 import { guardDirectory, guardGroup, killGroup, leash } from './guard.ts';
 import { LineSplitter, Tail } from './lines.ts';
 import { QmpClient } from './qmp.ts';
-import { parseTraceLine, type TraceEvent } from './trace.ts';
+import type { TraceEvent } from './trace-event.ts';
+import { parseTraceLine } from './trace.ts';
 
 /** What to run and who listens. */
 export interface StartOptions {
@@ -40,10 +41,10 @@ const TAIL_LINES = 40;
 const QUIT_MS = 3_000;
 
 /** Console and control channel: the first is our standard output, the second file descriptor 3. */
-const CHANNELS = [
-  ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-  ...['-chardev', 'socket,id=qmp,fd=3', '-mon', 'chardev=qmp,mode=control'],
-];
+const CHANNELS: readonly string[] = (
+  '-chardev stdio,id=console,signal=off -serial chardev:console ' +
+  '-chardev socket,id=qmp,fd=3 -mon chardev=qmp,mode=control'
+).split(' ');
 
 /**
  * A running QEMU.

@@ -1,4 +1,3 @@
-import { writeRsdp, writeXsdt } from '../acpi/index.ts';
 import { ByteView, sum8 } from '../bytes/index.ts';
 import { ACPI_RSDP, ACPI_RSDP_CHECKSUM_LENGTH, ACPI_SIG_RSDP } from '../spec/acpi.ts';
 
@@ -34,44 +33,4 @@ export function findRootPointer(area: Uint8Array): RootPointer | undefined {
     if (rsdp.rsdtAddress !== 0) return { table: BigInt(rsdp.rsdtAddress), wide: false };
   }
   return undefined;
-}
-
-/**
- * RSDP, XSDT and tables, to be loaded at `address`.
- *
- * `kept` are addresses of tables that the guest's firmware has placed, in their order; `own` follow
- * them. Throws `RangeError` when it does not fit {@link ACPI_TABLES_ROOM}.
- */
-export function rootBlob(
-  kept: readonly bigint[],
-  own: readonly Uint8Array[],
-  address: bigint = ACPI_TABLES_ADDRESS,
-): Uint8Array {
-  const xsdtAt = 64;
-  const entries = kept.length + own.length;
-  let next = align(xsdtAt + 36 + 8 * entries);
-  const pointers = [...kept];
-  for (const table of own) {
-    pointers.push(address + BigInt(next));
-    next = align(next + table.length);
-  }
-  if (next > ACPI_TABLES_ROOM) {
-    throw new RangeError(`ACPI tables need ${next} bytes, there is room for ${ACPI_TABLES_ROOM}`);
-  }
-  const blob = new Uint8Array(next);
-  blob.set(
-    writeRsdp({ oemId: 'VIOMMU', rsdtAddress: 0, xsdtAddress: address + BigInt(xsdtAt) }),
-    0,
-  );
-  blob.set(writeXsdt(pointers), xsdtAt);
-  let at = align(xsdtAt + 36 + 8 * entries);
-  for (const table of own) {
-    blob.set(table, at);
-    at = align(at + table.length);
-  }
-  return blob;
-}
-
-function align(offset: number): number {
-  return (offset + 15) & ~15;
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { readRsdt, readXsdt } from '../acpi/index.ts';
+import { layOutTables, readRsdt, readXsdt } from '../acpi/index.ts';
 import { FormatError } from '../bytes/index.ts';
 import type { Model } from '../topology/index.ts';
 import type { FileName } from './argument.ts';
@@ -11,7 +11,7 @@ import { writeDiskImage } from './disk.ts';
 import { QemuError } from './error.ts';
 import type { QemuProgram } from './find.ts';
 import { startQemu, workDirectory, type QemuProcess } from './process.ts';
-import { findRootPointer, rootBlob } from './rsdp.ts';
+import { ACPI_TABLES_ADDRESS, ACPI_TABLES_ROOM, findRootPointer } from './rsdp.ts';
 
 /** A table as QEMU made it and the guest's firmware placed it. */
 export interface PlacedTable {
@@ -125,7 +125,7 @@ async function readTable(
 /**
  * What to load at `ACPI_TABLES_ADDRESS` so that a guest sees `own` tables (by signature) in place of
  * QEMU's of the same name, and QEMU's others where they are. The FADT leads to DSDT and FACS as
- * before.
+ * before. Throws `RangeError` when they do not fit `ACPI_TABLES_ROOM`.
  */
 export function ownTablesBlob(
   placed: readonly PlacedTable[],
@@ -133,8 +133,11 @@ export function ownTablesBlob(
 ): Uint8Array {
   // QEMU's VIOT goes even when we have none: the guest is to see what we say, and nothing else.
   const kept = placed.filter((table) => table.signature !== 'VIOT' && !own.has(table.signature));
-  return rootBlob(
-    kept.map((table) => table.address),
-    [...own.values()],
-  );
+  const { bytes } = layOutTables(ACPI_TABLES_ADDRESS, [...own.values()], {
+    existing: kept.map((table) => table.address),
+  });
+  if (bytes.length > ACPI_TABLES_ROOM) {
+    throw new RangeError(`ACPI tables need ${bytes.length} bytes of ${ACPI_TABLES_ROOM}`);
+  }
+  return bytes;
 }

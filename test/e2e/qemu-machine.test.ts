@@ -44,9 +44,7 @@ async function start(model: Model): Promise<QemuProcess> {
 async function placeOf(qemu: QemuProcess, id: string): Promise<{ bus: string; addr: unknown }> {
   const path = `/machine/peripheral/${qemuId(id)}`;
   const parent = String(await qemu.qmp.execute('qom-get', { path, property: 'parent_bus' }));
-  const addr = await qemu.qmp
-    .execute('qom-get', { path, property: 'addr' })
-    .catch(() => undefined);
+  const addr = await qemu.qmp.execute('qom-get', { path, property: 'addr' }).catch(() => undefined);
   return { bus: parent.split('/').at(-1) ?? '', addr };
 }
 
@@ -83,7 +81,9 @@ describe('the machine of each topology that preflight accepts', () => {
           const tree = await qemu.qmp.human('info qtree');
           const slot = seen.bus.replace('virtio-mmio-bus.', '');
           const base = transport.base.toString(16).padStart(16, '0');
-          expect(tree).toMatch(new RegExp(`mmio ${base}/0*200\\s+bus: virtio-mmio-bus\\.${slot}\\b`));
+          expect(tree).toMatch(
+            new RegExp(`mmio ${base}/0*200\\s+bus: virtio-mmio-bus\\.${slot}\\b`),
+          );
         }
       }
       for (const { bridges } of model.hosts) {

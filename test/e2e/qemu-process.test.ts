@@ -1,8 +1,8 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { watchGroup, guardGroup, killGroup } from '../../src/qemu/guard.ts';
 import {
@@ -19,9 +19,7 @@ const IDLE = ['-M', 'none', '-nodefaults', '-no-user-config', '-display', 'none'
 /** Whether a process exists and is no zombie. */
 function alive(pid: number): boolean {
   try {
-    return !/^\S+ \(.*\) Z/.test(
-      execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'latin1' }),
-    );
+    return !/^\S+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
     return false;
   }
@@ -116,7 +114,7 @@ describe('a running QEMU', () => {
   });
 });
 
-/** A Node process that builds the product's own module graph would need a build; a shell does. */
+/** The leader of a process group that has a member besides. */
 async function leader(): Promise<number> {
   const child = spawn('/bin/sh', ['-c', 'sleep 300 & wait'], { detached: true, stdio: 'ignore' });
   await new Promise((resolve) => child.once('spawn', resolve));
@@ -124,18 +122,58 @@ async function leader(): Promise<number> {
   return child.pid;
 }
 
+/** Below node_modules, so that compiled code finds the packages it imports. */
+const compiled = join('node_modules', '.cache', 'qemu-e2e');
+
+/** Another Node, which starts QEMU through this room, tells its pid, and waits. */
+async function otherNode(body: string, env: NodeJS.ProcessEnv): Promise<[ChildProcess, number]> {
+  const script = `
+    const { startQemu } = await import('${join(process.cwd(), compiled, 'qemu/process.js')}');
+    const qemu = await startQemu(${JSON.stringify({ program: (await findQemu('x86-64')).path, args: IDLE })});
+    console.log(qemu.pid);
+    ${body}`;
+  const node = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env,
+  });
+  const pid = Number(
+    await new Promise((resolve) => {
+      node.stdout.once('data', resolve);
+      node.once('exit', () => resolve('nothing'));
+    }),
+  );
+  expect(pid).toBeGreaterThan(0);
+  return [node, pid];
+}
+
 describe('nothing is left behind', () => {
-  test('when the parent of a leashed process is killed outright', async () => {
-    // The parent: setpriv's parent is what matters, so a shell stands in for Node.
-    const parent = spawn(
-      '/bin/sh',
-      ['-c', 'setpriv --pdeathsig KILL -- sleep 300 & echo $!; wait'],
-      { stdio: ['ignore', 'pipe', 'ignore'] },
-    );
-    const pid = Number(await new Promise<Buffer>((resolve) => parent.stdout.once('data', resolve)));
-    await sleep(100);
+  beforeAll(() => {
+    // Type errors of the moment must not matter here, emitted code does.
+    spawnSync('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', compiled, '--noCheck'], {
+      stdio: 'ignore',
+    });
+  }, 120_000);
+  afterAll(() => {
+    rmSync(compiled, { recursive: true, force: true });
+  });
+
+  const noSetpriv = { ...process.env, PATH: '/nonexistent' };
+
+  test.each([
+    ['killed outright', 'setInterval(() => 0, 1000)', process.env],
+    ['killed outright, without setpriv', 'setInterval(() => 0, 1000)', noSetpriv],
+  ])('when Node is %s', async (_, body, env) => {
+    const [node, pid] = await otherNode(body, env);
     expect(alive(pid)).toBe(true);
-    parent.kill('SIGKILL');
+    node.kill('SIGKILL');
+    expect(await gone(pid)).toBe(true);
+  });
+
+  test.each([
+    ['exits', 'process.exit(0)'],
+    ['throws', "throw new Error('on purpose, by a test')"],
+  ])('when Node %s', async (_, body) => {
+    const [, pid] = await otherNode(body, noSetpriv);
     expect(await gone(pid)).toBe(true);
   });
 

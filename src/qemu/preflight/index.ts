@@ -1,6 +1,7 @@
 import type { Diagnostic, Model } from '../../topology/index.ts';
 import { OLDEST_QEMU, type QemuVersion } from '../version.ts';
 import { endpointRules } from './endpoints.ts';
+import { knobRules } from './knobs.ts';
 import { machineRules } from './machine.ts';
 import { regionRules } from './regions.ts';
 import { runPreflightRule, type PreflightRule } from './rule.ts';
@@ -13,6 +14,7 @@ export { TREE_BYTES_MAX } from './machine.ts';
 export const PREFLIGHT_RULES: readonly PreflightRule[] = [
   ...machineRules,
   ...viommuRules,
+  ...knobRules,
   ...endpointRules,
   ...regionRules,
 ];

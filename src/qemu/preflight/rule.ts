@@ -1,4 +1,4 @@
-import type { Diagnostic, Finding, Model, Severity } from '../../topology/index.ts';
+import type { Diagnostic, Finding, Model, Place, Severity, Viommu } from '../../topology/index.ts';
 import type { QemuVersion } from '../version.ts';
 
 /** What is asked of QEMU. */
@@ -36,4 +36,18 @@ export function runPreflightRule(rule: PreflightRule, wish: Wish): Diagnostic[] 
     cure: finding.cure ?? rule.cure,
     related: finding.related ?? [],
   }));
+}
+
+/** The key of a vIOMMU that a finding is about, or the vIOMMU itself. */
+export function placeOf(viommu: Viommu, ...keys: string[]): Place {
+  for (const key of keys) {
+    const place = viommu.places[key];
+    if (place !== undefined) return place;
+  }
+  return viommu.place;
+}
+
+/** Whether QEMU has the board at all; where not, `qemu-board` says so and the others are silent. */
+export function qemuModel(model: Model): boolean {
+  return model.board !== 'emulator';
 }
