@@ -1,6 +1,6 @@
 import type { Place } from '../diagnostic.ts';
 import type { NodeRef, RidMap, RidMapRow } from '../description.ts';
-import type { Model, PciHost, RawCell } from '../model.ts';
+import type { HostOverrides, Model, PciHost, RawCell } from '../model.ts';
 import { deviceIdBase } from './keys.ts';
 
 const ROW_CELLS = 4;
@@ -14,7 +14,7 @@ export function ridsOf(host: PciHost): { start: number; end: number } {
 export function iommuMap(model: Model, host: PciHost): RidMap | undefined {
   const overrides = model.firmware.overrides?.hosts[host.id];
   if (overrides?.iommuMap !== undefined) {
-    return rawMap(overrides.iommuMap, overrides.places['iommu-map'] ?? host.place);
+    return overriddenMap(overrides, 'iommu-map', overrides.iommuMap, host);
   }
   const rows = model.coverage
     .filter((row) => row.host === host.id)
@@ -33,7 +33,7 @@ export function msiMap(model: Model, host: PciHost): RidMap | undefined {
   const overrides = model.firmware.overrides?.hosts[host.id];
   if (overrides?.msiMap === 'none') return undefined;
   if (overrides?.msiMap !== undefined) {
-    return rawMap(overrides.msiMap, overrides.places['msi-map'] ?? host.place);
+    return overriddenMap(overrides, 'msi-map', overrides.msiMap, host);
   }
   const doorbell = model.doorbells.find((d) => d.id === host.doorbell);
   if (doorbell?.kind !== 'its') return undefined;
@@ -68,13 +68,29 @@ function mapOf(rows: readonly RidMapRow[], place: Place): RidMap {
   return { rows, leftover: 0, bytes: rows.length * ROW_CELLS * 4, place };
 }
 
+function overriddenMap(
+  { places }: HostOverrides,
+  key: 'iommu-map' | 'msi-map',
+  rows: readonly (readonly RawCell[])[],
+  host: PciHost,
+): RidMap {
+  const place = places[key] ?? host.place;
+  return rawMap(rows, place, (index) => places[`${key}/${index}`] ?? place);
+}
+
 /**
  * Rows as a kernel cuts them out of the cells, whatever rows the user saw in them.
  *
  * A name where a number is read stands for a phandle that is not given out yet: 0 takes its place.
+ * A row is where its first cell is written.
  */
-export function rawMap(rows: readonly (readonly RawCell[])[], place: Place): RidMap {
+export function rawMap(
+  rows: readonly (readonly RawCell[])[],
+  place: Place,
+  placeOf: (row: number) => Place = () => place,
+): RidMap {
   const cells = rows.flat();
+  const writtenIn = rows.flatMap((row, index) => row.map(() => index));
   const whole = Math.floor(cells.length / ROW_CELLS);
   const result = Array.from({ length: whole }, (_, index): RidMapRow => {
     const [ridBase, target, outputBase, length] = cells.slice(index * ROW_CELLS);
@@ -83,7 +99,7 @@ export function rawMap(rows: readonly (readonly RawCell[])[], place: Place): Rid
       target: refOf(target),
       outputBase: numberOf(outputBase),
       length: numberOf(length),
-      place,
+      place: placeOf(writtenIn[index * ROW_CELLS] ?? 0),
     };
   });
   return { rows: result, leftover: cells.length % ROW_CELLS, bytes: cells.length * 4, place };

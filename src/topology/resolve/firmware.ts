@@ -92,9 +92,24 @@ function resolveOverrides(context: Context, input: OverridesInput): FirmwareOver
       ),
       ...some('msiParent', parent),
       ...some('pciDomain', h['linux,pci-domain']),
-      places,
+      places: {
+        ...places,
+        ...rowPlaces(context, h['iommu-map'], [...at, 'iommu-map']),
+        ...rowPlaces(context, h['msi-map'], [...at, 'msi-map']),
+      },
     };
   }
+}
+
+/** The place of each row, as `iommu-map/0` and so on. */
+function rowPlaces(
+  context: Context,
+  rows: readonly (readonly RawCell[])[] | 'none' | undefined,
+  at: readonly [...string[], string],
+): Record<string, Place> {
+  if (typeof rows !== 'object') return {};
+  const key = at.at(-1) ?? '';
+  return Object.fromEntries(rows.map((_, i) => [`${key}/${i}`, context.place(...at, i)]));
 }
 
 /** `{ [key]: value }`, or nothing when there is no value. */
