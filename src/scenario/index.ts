@@ -6,6 +6,7 @@ export {
   type FirmwareImages,
 } from './backend.ts';
 export type { Cause } from './cause.ts';
+export { CAUSES } from './causes/catalogue.ts';
 export {
   DeviceRecorder,
   recordOf,

@@ -7,6 +7,13 @@ import { isAt, placeName } from '../names.ts';
 import type { Observation } from '../observation.ts';
 import { fromLog } from '../promise.ts';
 
+/**
+ * Problems of content, which are said of the endpoints they concern, and curiosities that a kernel
+ * steps over.
+ */
+const NOT_FORM =
+  /^viot\/(?:(?:range|output|endpoint)-.*|duplicate|reserved|bytes-after-nodes|unknown-node|node-longer)$/u;
+
 /** The table itself: its form, and the IOMMUs it names. */
 export const viotTable: CauseFinder = ({ model, observation, findings }) => {
   const { viot } = observation.described;
@@ -19,13 +26,15 @@ export const viotTable: CauseFinder = ({ model, observation, findings }) => {
     .filter((node): node is IommuNode => node.type === 'pci-iommu' || node.type === 'mmio-iommu')
     .filter((node) => viommuOfViotNode(model, node) === undefined)
     .map((node) => ({ ...strayNode(model, observation, node), evidence }));
-  const form = viot.formProblems.map(({ code, message }): Cause => ({
-    id: 'viot-form',
-    message: `Linux cannot read all of the VIOT: ${message} (${code})`,
-    endpoints: [],
-    cure: 'mend the table: nodes after the damage are lost',
-    evidence,
-  }));
+  const form = viot.formProblems
+    .filter(({ code }) => !NOT_FORM.test(code))
+    .map(({ code, message }): Cause => ({
+      id: 'viot-form',
+      message: `Linux cannot read all of the VIOT: ${message} (${code})`,
+      endpoints: [],
+      cure: 'mend the table: nodes after the damage are lost',
+      evidence,
+    }));
   return [...form, ...stray];
 };
 
