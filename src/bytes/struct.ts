@@ -85,7 +85,7 @@ function writeField(
       throw new RangeError(`${what}: ${bytes.length} bytes, must be ${kind[1]}`);
     sink.raw(bytes);
   } else if (kind === 'u64') {
-    const wide = BigInt((value as bigint | undefined) ?? 0n);
+    const wide = (value as bigint | undefined) ?? 0n;
     if (BigInt.asUintN(64, wide) !== wide)
       throw new RangeError(`${what}: ${wide} does not fit u64`);
     sink.u64(wide);

@@ -20,7 +20,7 @@ export interface Io {
 function colours(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean {
   if (env['NO_COLOR']) return false;
   if (env['FORCE_COLOR'] && env['FORCE_COLOR'] !== '0') return true;
-  return stream.isTTY === true && env['TERM'] !== 'dumb';
+  return stream.isTTY && env['TERM'] !== 'dumb';
 }
 
 /** The process's own streams. */
@@ -29,7 +29,7 @@ export function processIo(signal: AbortSignal): Io {
     out: (text) => void process.stdout.write(text),
     outBytes: (bytes) => void process.stdout.write(bytes),
     err: (text) => void process.stderr.write(text),
-    interactive: process.stderr.isTTY === true && !process.env['CI'],
+    interactive: process.stderr.isTTY && !process.env['CI'],
     colorOut: colours(process.stdout, process.env),
     colorErr: colours(process.stderr, process.env),
     env: process.env,

@@ -1,6 +1,8 @@
 import { CommanderError } from 'commander';
 import { FormatError } from '../bytes/index.ts';
+import { FdtTreeError } from '../fdt/index.ts';
 import { EnvironmentError } from '../guest/index.ts';
+import { QemuError, releaseEverything } from '../qemu/index.ts';
 import { EXIT, InputError, type ExitCode } from './exit.ts';
 import { processIo, type Io } from './io.ts';
 import { createProgram } from './program.ts';
@@ -23,6 +25,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     return await runCommand(argv, processIo(abort.signal));
   } finally {
+    // Whatever a failure left: no process and no directory of ours outlives the command.
+    releaseEverything();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal);
   }
 }
@@ -51,6 +55,14 @@ function explain(error: unknown, io: Io): ExitCode {
   if (error instanceof InputError) {
     io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
     return EXIT.INPUT;
+  }
+  if (error instanceof FdtTreeError) {
+    io.err(`viommu-topo: this cannot be a device tree: ${error.message} [${error.code}]\n`);
+    return EXIT.INPUT;
+  }
+  if (error instanceof QemuError) {
+    io.err(`viommu-topo: ${error.message} [${error.code}]\n`);
+    return EXIT.ENVIRONMENT;
   }
   if (error instanceof FormatError) {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n`);

@@ -259,5 +259,5 @@ function machineReadable(format: 'json' | 'junit', verdicts: readonly Verdict[])
   if (format === 'junit') return verdictsJunit(verdicts);
   // One verdict is an object, several are an array of them.
   const [first, ...rest] = verdicts.map(verdictJson);
-  return rest.length === 0 ? `${first ?? 'null'}` : `[${[first, ...rest].join(',\n')}]\n`;
+  return rest.length === 0 ? (first ?? 'null') : `[${[first, ...rest].join(',\n')}]\n`;
 }

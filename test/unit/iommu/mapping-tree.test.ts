@@ -182,11 +182,11 @@ test('a hit is forgotten when its mapping goes', () => {
 });
 
 /** Fisher and Yates with a small linear congruential generator, for a fixed order. */
-function shuffle<T>(items: T[], seed: number): void {
+function shuffle(items: bigint[], seed: number): void {
   let state = seed;
   for (let i = items.length - 1; i > 0; i--) {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;
     const j = state % (i + 1);
-    [items[i], items[j]] = [items[j] as T, items[i] as T];
+    [items[i], items[j]] = [items[j] ?? 0n, items[i] ?? 0n];
   }
 }
