@@ -6,15 +6,9 @@ import { registerCheck } from './commands/check.ts';
 import { registerGuest } from './commands/guest.ts';
 import { registerInspect } from './commands/inspect.ts';
 import { registerSchema } from './commands/schema.ts';
+import type { CommandContext } from './context.ts';
 import type { ExitCode } from './exit.ts';
 import type { Io } from './io.ts';
-
-/** What a command needs of its surroundings. */
-export interface CommandContext {
-  readonly io: Io;
-  /** Sets the exit code of a command that ran to its end. */
-  readonly exit: (code: ExitCode) => void;
-}
 
 /** The version of this package. */
 export function packageVersion(): string {

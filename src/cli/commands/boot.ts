@@ -21,7 +21,7 @@ import { kernelVersion, seconds } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
 import type { Io } from '../io.ts';
 import { Progress } from '../progress.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 import { requireTopology } from '../topology.ts';
 
 interface BootOptions {

@@ -13,7 +13,7 @@ import { kernelVersion } from '../arguments.ts';
 import { InputError } from '../exit.ts';
 import { readFirmwareFile } from '../files.ts';
 import type { Io } from '../io.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 import { requireTopology } from '../topology.ts';
 
 interface BuildOptions {

@@ -12,7 +12,7 @@ import {
 import { kernelVersion } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
 import { readFirmwareFile } from '../files.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 
 interface CheckOptions {
   readonly format: 'text' | 'json';

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { DEFAULT_SERIES, fetchGuest, genericInitramfs, type Guest } from '../../guest/index.ts';
 import { guestArch } from '../arguments.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 import { Progress } from '../progress.ts';
 
 /** `viommu-topo guest`: stock kernels and userspace. */

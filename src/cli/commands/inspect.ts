@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { Option, type Command } from 'commander';
 import { inspect, inspectionText, toTopologyYaml } from '../../firmware/index.ts';
 import { readFirmwareFile } from '../files.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 
 interface InspectOptions {
   readonly format: 'table' | 'yaml';

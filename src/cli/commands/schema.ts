@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { jsonSchema } from '../../topology/index.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../context.ts';
 
 /** `viommu-topo schema`: the JSON Schema that editors complete and check with. */
 export function registerSchema(program: Command, { io }: CommandContext): void {
