@@ -99,16 +99,20 @@ function linuxName(at: string): string {
   return at.startsWith('mmio:0x') ? `${at.slice('mmio:0x'.length)}.mmio` : at;
 }
 
-function devicesOf(inventory: GuestInventory): GuestDevice[] {
-  const common = (device: {
-    readonly driver: string | undefined;
-    readonly group: number | undefined;
-    readonly iommu: string | undefined;
-  }): Omit<GuestDevice, 'name'> => ({
+/** What PCI and platform devices have in common. */
+function common(device: {
+  readonly driver: string | undefined;
+  readonly group: number | undefined;
+  readonly iommu: string | undefined;
+}): Omit<GuestDevice, 'name'> {
+  return {
     ...(device.driver === undefined ? {} : { driver: device.driver }),
     ...(device.group === undefined ? {} : { group: device.group }),
     ...(device.iommu === undefined ? {} : { iommu: device.iommu }),
-  });
+  };
+}
+
+function devicesOf(inventory: GuestInventory): GuestDevice[] {
   // A virtio device has two drivers: that of the transport, and its own on the virtio bus.
   const virtio = new Map(inventory.virtio.map(({ at, driver }) => [at, driver]));
   const named = (device: {

@@ -98,5 +98,7 @@ export function endingOf(
       const why = errors.length === 0 ? '' : `: ${errors.slice(-2).join('; ')}`;
       return { kind: 'machine-exited', detail: `the machine stopped ${said}${why}`, tail };
     }
+    default:
+      return exit.why satisfies never;
   }
 }

@@ -111,7 +111,7 @@ export class DeviceRecorder {
       ...row.columns,
     }));
     return {
-      endpoints: endpoints.sort((a, b) => a.endpoint - b.endpoint),
+      endpoints: endpoints.toSorted((a, b) => a.endpoint - b.endpoint),
       faults: this.#faults,
       failures: this.#failures,
       faultCount: this.#faultCount,

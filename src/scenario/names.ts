@@ -30,6 +30,8 @@ export function isAt(name: string, location: Endpoint['location'] | Viommu['tran
     case 'platform':
     case 'mmio':
       return parsePlatformName(name) === location.base;
+    default:
+      return location satisfies never;
   }
 }
 

@@ -29,7 +29,7 @@ export const CAUSES: Readonly<Record<string, string>> = {
   'iommu-map-length':
     'The length of `iommu-map` is no multiple of a row; Linux throws all of it away.',
   'iommu-map-mask':
-    '`iommu-map-mask` drops bits that a row has in its base; Linux throws all of the map away.',
+    '`iommu-map-mask` drops bits that rows or requester IDs have: Linux ends the search, or finds the row of another device.',
   'iommu-map-gap': 'No row of `iommu-map` has the endpoint; it bypasses.',
   'iommu-map-phandle': 'The row that has the endpoint names a phandle that no IOMMU has.',
   'iommu-map-shared-id': 'Two requesters are given one endpoint ID; their DMA is mixed up.',

@@ -33,5 +33,7 @@ export function showPlace(place: Place): string {
       return `${place.table}+${hex(place.offset)}${place.field === undefined ? '' : ` (${place.field})`}`;
     case 'file':
       return place.file;
+    default:
+      return place satisfies never;
   }
 }

@@ -46,9 +46,13 @@ const NONE_IDS: Record<Read['source'], Record<NoneReason, string>> = {
 
 /** Endpoints of which the guest's firmware says something else than the topology. */
 export const translation: CauseFinder = (facts) => {
-  const shared = sharedIds(facts);
-  const taken = new Set(shared.flatMap((cause) => cause.endpoints));
-  const causes: Cause[] = [...shared];
+  const masked = maskedIds(facts);
+  const hidden = new Set(masked.flatMap((cause) => cause.endpoints));
+  const shared = sharedIds(facts).filter(
+    ({ endpoints }) => !endpoints.some((id) => hidden.has(id)),
+  );
+  const taken = new Set([...hidden, ...shared.flatMap((cause) => cause.endpoints)]);
+  const causes: Cause[] = [...masked, ...shared];
   const nones = new Map<string, { read: Read; reading: None; endpoints: Read[] }>();
   for (const read of facts.reads) {
     const { reading, expected } = read;
@@ -67,6 +71,29 @@ export const translation: CauseFinder = (facts) => {
     cause.endpoints.some((id) => facts.troubled.has(id)) ? 0 : 1;
   return causes.toSorted((a, b) => concerns(a) - concerns(b));
 };
+
+/** Requesters that a mask makes into others. */
+function maskedIds(facts: Case): Cause[] {
+  const wrong = facts.reads.flatMap(({ expected, reading }) => {
+    if (reading.kind !== 'translated' || reading.masked === undefined) return [];
+    const right =
+      reading.viommu === expected.endpoint.viommu &&
+      reading.endpointId === expected.endpoint.endpointId;
+    return right ? [] : [{ expected, reading, masked: reading.masked }];
+  });
+  const [first] = wrong;
+  if (first === undefined) return [];
+  const { mask, rid, lookedUp } = first.masked;
+  return [
+    {
+      id: NONE_IDS.tree.mask,
+      message: `iommu-map-mask ${hex(mask)} makes requester ID ${hex(rid)} of ${first.expected.label} into ${hex(lookedUp)}, and ${first.reading.by} gives that endpoint ID ${hex(first.reading.endpointId)}${wrong.length === 1 ? '' : `; ${wrong.length - 1} more likewise`}`,
+      endpoints: wrong.map(({ expected }) => expected.id),
+      cure: 'leave iommu-map-mask out, or give it all bits of the requester IDs',
+      evidence: mapLines(facts),
+    },
+  ];
+}
 
 /** Two requesters that a vIOMMU cannot tell apart. */
 function sharedIds(facts: Case): Cause[] {
@@ -176,6 +203,8 @@ function sentence(labels: string, count: number, reading: None): string {
       return `Linux throws away ${reading.by}, so ${labels} ${are} not translated: ${reading.detail}`;
     case 'dangling':
       return `${reading.by} leads ${labels} nowhere: ${reading.detail}`;
+    default:
+      return reading.reason satisfies never;
   }
 }
 
@@ -195,6 +224,8 @@ function cureOf(endpoints: readonly Read[], { reason, by }: None): string {
       return 'leave iommu-map-mask out, or give it all bits of the row bases';
     case 'dangling':
       return "point it at the vIOMMU's node";
+    default:
+      return reason satisfies never;
   }
 }
 

@@ -98,17 +98,20 @@ function readMap(
     };
   }
   const mask = host.iommuMapMask?.value ?? 0xffff_ffff;
-  const dropped = map.rows.find((row) => (row.ridBase & ~mask) !== 0);
-  if (dropped !== undefined) {
+  const masked = (rid & mask) >>> 0;
+  const [row, other] = map.rows.filter((candidate) => has(candidate, masked));
+  // Rows are looked at one by one; the first that the mask makes unreachable is an error.
+  const dropped = map.rows.find((candidate) => (candidate.ridBase & ~mask) !== 0);
+  if (
+    dropped !== undefined &&
+    (row === undefined || map.rows.indexOf(dropped) < map.rows.indexOf(row))
+  ) {
     return {
       ...none,
       reason: 'mask',
       detail: `iommu-map-mask ${hex(mask >>> 0)} drops bits of row base ${hex(dropped.ridBase)}`,
     };
   }
-  const masked = (rid & mask) >>> 0;
-  const hits = map.rows.filter((row) => has(row, masked));
-  const [row, other] = hits;
   if (row === undefined) {
     return { ...none, reason: 'gap', detail: `rows cover ${covered(map)}` };
   }
@@ -127,6 +130,7 @@ function readMap(
     target: target.path,
     endpointId: (row.outputBase + (masked - row.ridBase)) >>> 0,
     by: `row ${showRow(row)} of iommu-map of ${host.path}`,
+    ...(masked === rid ? {} : { masked: { mask: mask >>> 0, rid, lookedUp: masked } }),
     ...(other === undefined ? {} : { overlapped: `row ${showRow(other)}` }),
     place: row.place,
   };
@@ -211,7 +215,8 @@ export function ownRow(
     if (transport.kind !== 'pci') continue;
     const host = treeHost(tree, transport.segment, transport.rid >>> 8);
     if (host?.iommuMap === undefined || host.iommuMap.leftover > 0) continue;
-    const row = rowOf(host.iommuMap, transport.rid);
+    const mask = host.iommuMapMask?.value ?? 0xffff_ffff;
+    const row = rowOf(host.iommuMap, (transport.rid & mask) >>> 0);
     if (row === undefined || targetOf(tree, row.target) === undefined) continue;
     const bdf = showBdf(transport.rid, transport.segment);
     return { viommu: id, bdf, row, host, place: row.place };

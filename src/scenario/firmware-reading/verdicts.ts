@@ -14,6 +14,8 @@ export type Reading =
       readonly endpointId: number;
       /** The row or node that says so. */
       readonly by: string;
+      /** The requester ID that was looked up, where a mask made it another than the device's. */
+      readonly masked?: { readonly mask: number; readonly rid: number; readonly lookedUp: number };
       /** A later or earlier one that says something else and loses. */
       readonly overlapped?: string;
       readonly place: Place;
@@ -35,7 +37,7 @@ export type NoneReason =
   | 'no-map'
   /** The property's length is not one of whole rows. */
   | 'bad-length'
-  /** A row base has bits outside the mask, which kills the whole map. */
+  /** A row before the match has bits outside the mask in its base, which ends the search. */
   | 'mask'
   /** No row or range has it. */
   | 'gap'

@@ -85,6 +85,8 @@ export function showNode(node: ViotNode): string {
       return `${at} (virtio-iommu at ${hex(node.base)})`;
     case 'unknown':
       return `${at} (type ${node.number})`;
+    default:
+      return node satisfies never;
   }
 }
 

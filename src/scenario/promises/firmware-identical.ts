@@ -33,5 +33,7 @@ function judgeOne(comparison: FirmwareComparison, started: boolean): Item {
     case 'missing':
       if (!started) return unseen({ ...parts, seen: 'the guest never came to report it' });
       return failed({ ...parts, seen: 'the guest has none' });
+    default:
+      return outcome satisfies never;
   }
 }

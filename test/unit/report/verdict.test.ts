@@ -41,6 +41,12 @@ function failedVerdict(text = 'dd: /dev/vda: Input/output error'): Verdict {
   );
 }
 
+/** Without colours. */
+function strip(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
+  return text.replaceAll(/\u001B\[\d+m/gu, '');
+}
+
 describe('text', () => {
   test('a verdict that passed', () => {
     expect(renderVerdict(passed, { color: false })).toMatchSnapshot();
@@ -60,7 +66,6 @@ describe('text', () => {
   });
 
   test('colour changes nothing but the marks', () => {
-    const strip = (text: string): string => text.replaceAll(/\u001B\[\d+m/gu, '');
     for (const verdict of [passed, failedVerdict()]) {
       const coloured = renderVerdict(verdict, { color: true });
       expect(coloured).not.toBe(strip(coloured));
@@ -108,7 +113,7 @@ describe('JUnit', () => {
   test('is well-formed XML whatever the guest says', () => {
     const nasty = '<![CDATA[ ]]> & "quotes" \u0000\u001B\uFFFF\uD800 \u{1F600}\n\t<x>';
     const xml = verdictsJunit([failedVerdict(nasty)]);
-    expect(xml).not.toMatch(/<x>|\u0000|\u001B|\uFFFF/u);
+    for (const bad of ['<x>', '\u0000', '\u001B', '\uFFFF']) expect(xml).not.toContain(bad);
     const lint = spawnSync('xmllint', ['--noout', '-'], { input: xml, encoding: 'utf8' });
     // xmllint (libxml2-utils) is a second opinion where the machine has it.
     if (lint.error === undefined) expect([lint.status, lint.stderr]).toEqual([0, '']);

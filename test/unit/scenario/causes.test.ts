@@ -35,6 +35,12 @@ const tree = (...args: Parameters<typeof sampleTree>): { tree: TreeDescription }
   tree: sampleTree(...args),
 });
 
+function without<T extends object, K extends keyof T>(value: T, key: K): Omit<T, K> {
+  const copy = { ...value };
+  delete copy[key];
+  return copy;
+}
+
 describe('iommu-map', () => {
   test('an endpoint left out', () => {
     const iommuMap = map([0, 5, 0, 8], [9, 5, 9, 7], [0x18, 5, 0x18, 0x28]);
@@ -81,9 +87,20 @@ describe('iommu-map', () => {
     });
   });
 
-  test('a mask that drops bits', () => {
+  test('a mask that makes requesters into others', () => {
     const iommuMapMask = { value: 0xff00, place: PLACE };
     expect(first(broken(tree({ iommuMapMask })))).toMatchObject({
+      id: 'iommu-map-mask',
+      endpoints: ['disk0', 'nic0', 'edu0', 'disk1'],
+      message:
+        'iommu-map-mask 0xff00 makes requester ID 0x10 of disk0 (00:02.0) into 0x0, and row <0x0 phandle 0x5 0x0 0x8> of iommu-map of /pcie@10000000 gives that endpoint ID 0x0; 3 more likewise',
+    });
+  });
+
+  test('a mask that drops bits of the first row', () => {
+    const iommuMapMask = { value: 0xff00, place: PLACE };
+    const iommuMap = map([9, 5, 9, 0x37], [0, 5, 0, 8]);
+    expect(first(broken(tree({ iommuMap, iommuMapMask })))).toMatchObject({
       id: 'iommu-map-mask',
       message: expect.stringContaining('mask 0xff00 drops bits of row base 0x9') as string,
     });
@@ -108,7 +125,7 @@ describe('iommu-map', () => {
 
   test('no map at all, and no host of that segment', () => {
     const bare = sampleTree();
-    const hosts = bare.hosts.map(({ iommuMap: _, ...host }) => host);
+    const hosts = bare.hosts.map((host) => without(host, 'iommuMap'));
     expect(first(broken({ tree: { ...bare, hosts } }))?.id).toBe('iommu-map-missing');
     expect(first(broken(tree({ segment: 3 })))?.id).toBe('iommu-node-place');
   });
@@ -162,7 +179,7 @@ describe('MSI', () => {
 
   test('no msi-map', () => {
     const bare = sampleTree();
-    const hosts = bare.hosts.map(({ msiMap: _, ...host }) => host);
+    const hosts = bare.hosts.map((host) => without(host, 'msiMap'));
     expect(first(noMsi({ tree: { ...bare, hosts } }))?.id).toBe('msi-map-missing');
   });
 
