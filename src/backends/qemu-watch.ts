@@ -66,6 +66,10 @@ export async function watch(
       exit: whyOf(exit, silent, input.timeLimit, silence),
       errors: exit.story.errors,
     };
+  } catch (error) {
+    // Ended before QEMU answered: not QEMU's failure, but what was asked for.
+    if (input.signal?.aborted === true) throw new BootAborted('the boot was ended');
+    throw error;
   } finally {
     clearTimeout(timer);
   }

@@ -124,13 +124,20 @@ export class DeviceRecorder {
   #move(event: DeviceEvent, endpoint: number, domain: number | undefined): void {
     const row = this.#row(event, endpoint);
     if (row === undefined) return;
-    if (row.domain !== undefined) this.#domains.get(domainKey(event, row.domain))?.delete(row);
+    if (row.domain !== undefined) this.#leave(domainKey(event, row.domain), row);
     delete row.domain;
     if (domain === undefined) return;
     row.domain = domain;
     const key = domainKey(event, domain);
     const members = this.#domains.get(key) ?? new Set<Row>();
     this.#domains.set(key, members.add(row));
+  }
+
+  /** An empty domain is forgotten: a guest may go through all 2^32 of them. */
+  #leave(key: string, row: Row): void {
+    const members = this.#domains.get(key);
+    members?.delete(row);
+    if (members?.size === 0) this.#domains.delete(key);
   }
 
   #count(event: DeviceEvent, endpoint: number, column: Column): void {

@@ -1,4 +1,5 @@
 import { hex, showRange } from '../../bytes/index.ts';
+import { deviceIdBase } from '../../topology/index.ts';
 import type {
   Doorbell,
   Model,
@@ -8,7 +9,7 @@ import type {
   TreeMsiController,
 } from '../../topology/index.ts';
 import { listed, type Case, type Cause, type CauseFinder } from '../cause.ts';
-import { doorbellOf, expectedEndpoints, type ExpectedEndpoint } from '../expected.ts';
+import { doorbellOf, expectedEndpoints, hostOf, type ExpectedEndpoint } from '../expected.ts';
 import { covered, rowOf, showRef, showRow, treeHost } from '../firmware-reading/tree.ts';
 import { fromLog, type Evidence } from '../promise.ts';
 
@@ -75,7 +76,7 @@ function msiCause(
   }
   return (
     addressCause(facts.model, target, bell, evidence) ??
-    baseCause(bell, row, rid, host, expected, evidence)
+    baseCause(facts.model, bell, row, host, expected, evidence)
   );
 }
 
@@ -131,20 +132,25 @@ function addressCause(
 
 /** An ITS knows a device by its requester ID (and segment); firmware must not say otherwise. */
 function baseCause(
+  model: Model,
   bell: Doorbell,
   row: ReturnType<typeof rowOf>,
-  rid: number,
   host: TreeHost,
   expected: ExpectedEndpoint,
   evidence: readonly Evidence[],
 ): Omit<Cause, 'endpoints'> | undefined {
-  if (bell.kind !== 'its' || row === undefined) return undefined;
+  const { location } = expected.endpoint;
+  const own = hostOf(model, expected.endpoint);
+  if (bell.kind !== 'its' || row === undefined || own === undefined) return undefined;
+  if (location.kind !== 'pci') return undefined;
+  const rid = location.rids.start;
   const deviceId = row.outputBase + (rid - row.ridBase);
-  if ((deviceId & 0xffff) === rid) return undefined;
+  const right = rid + deviceIdBase(model, own);
+  if (deviceId === right) return undefined;
   return {
     id: 'msi-map-base',
-    message: `row ${showRow(row)} of the msi-map of ${host.path} gives ${expected.label} DeviceID ${hex(deviceId)}; ${bell.id} sees it as ${hex(rid)}, so its interrupts are lost`,
-    cure: `make the row's third cell ${hex(row.outputBase - deviceId + rid >= 0 ? row.outputBase - deviceId + rid : row.ridBase)}`,
+    message: `row ${showRow(row)} of the msi-map of ${host.path} gives ${expected.label} DeviceID ${hex(deviceId)}; ${bell.id} sees it as ${hex(right)}, so its interrupts are lost`,
+    cure: `make the row's third cell ${hex((row.outputBase - deviceId + right) >>> 0)}`,
     evidence,
   };
 }
