@@ -46,7 +46,10 @@ export interface PciFunctionOptions extends PciIdentity {
   readonly msi?: boolean;
   /** Further capabilities. */
   readonly capabilities?: readonly Capability[];
-  /** Where its requests go: through its IOMMU, or straight to memory and doorbells. */
+  /**
+   * Where its requests go: through its IOMMU, or straight to memory and doorbells. A device that needs
+   * the gate before its function exists makes the {@link BusMasterDma} itself.
+   */
   readonly dma: DmaSpace;
   readonly device?: PciDevice;
 }
@@ -96,7 +99,7 @@ export class PciFunction {
     const { express = true, capabilities = [] } = options;
     this.name = options.name;
     this.device = options.device;
-    this.dma = new BusMasterDma(options.dma);
+    this.dma = options.dma instanceof BusMasterDma ? options.dma : new BusMasterDma(options.dma);
     this.#pin = options.interruptPin ?? 0;
     this.msix = options.msix ? new Msix(options.msix.vectors, this.dma) : undefined;
     this.msi = options.msi === true ? new Msi(this.dma) : undefined;

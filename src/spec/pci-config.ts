@@ -139,7 +139,6 @@ export const PCI_CLASS_NETWORK_ETHERNET = 0x02_0000;
 export const PCI_CLASS_BRIDGE_HOST = 0x06_0000;
 export const PCI_CLASS_BRIDGE_PCI = 0x06_0400;
 export const PCI_CLASS_SYSTEM_IOMMU = 0x08_0600;
-export const PCI_CLASS_OTHERS = 0xff_0000;
 /** "Data acquisition and signal processing, other": what test engines of this project say. */
 export const PCI_CLASS_SP_OTHER = 0x11_8000;
 

@@ -1,0 +1,7 @@
+export { VirtioPciFunction, type VirtioPciOptions } from './virtio-pci-function.ts';
+export { MemoryStore, type BlockStore } from './store.ts';
+export { VirtioBlock, type BlockEvent, type BlockOptions } from './block.ts';
+export { SeededRandom, VirtioEntropy, type RandomSource } from './entropy.ts';
+export { VirtioNet, type NetLink, type NetOptions, type NetTap } from './net.ts';
+export { DmaEngine, type DmaEngineEvent, type DmaEngineOptions } from './dma-engine.ts';
+export { Edu, type EduOptions } from './edu.ts';
