@@ -124,6 +124,12 @@ export abstract class ResolvedSpace implements DmaSpace {
   }
 
   readU64(hi: number, lo: number): boolean {
+    if (!this.resolve(hi, lo, 8, ACCESS_READ)) return false;
+    if (this.pieceLength >= 8) {
+      this.valueLo = this.piece.data.getUint32(this.pieceAt, true);
+      this.valueHi = this.piece.data.getUint32(this.pieceAt + 4, true);
+      return true;
+    }
     const low = this.readU32(hi, lo);
     if (low < 0) return false;
     const high = this.readU32(hi, lo + 4);
@@ -162,7 +168,13 @@ export abstract class ResolvedSpace implements DmaSpace {
   }
 
   writeU64(hi: number, lo: number, valueHi: number, valueLo: number): boolean {
-    return this.writeU32(hi, lo, valueLo) && this.writeU32(hi, lo + 4, valueHi);
+    if (!this.resolve(hi, lo, 8, ACCESS_WRITE)) return false;
+    if (this.pieceLength < 8) {
+      return this.writeU32(hi, lo, valueLo) && this.writeU32(hi, lo + 4, valueHi);
+    }
+    this.piece.data.setUint32(this.pieceAt, valueLo, true);
+    this.piece.data.setUint32(this.pieceAt + 4, valueHi, true);
+    return true;
   }
 
   loadU16(hi: number, lo: number): number {

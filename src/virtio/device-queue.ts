@@ -1,4 +1,4 @@
-import type { DmaSpace } from '../memory/index.ts';
+import { ACCESS_READ, type DmaSpace } from '../memory/index.ts';
 import {
   VIRTIO_F_IN_ORDER,
   VIRTIO_RING_F_EVENT_IDX,
@@ -71,8 +71,15 @@ export abstract class DeviceQueue {
   /** Ring places used since the driver was last considered for an interrupt. */
   protected unsignalled = 0;
   protected suppressed = false;
-  protected readonly desc: Uint8Array = new Uint8Array(DESC_SIZE);
-  protected readonly descData: DataView = new DataView(this.desc.buffer);
+  // The descriptor read last, each field read once: what the driver changes later is not seen.
+  protected descHi = 0;
+  protected descLo = 0;
+  protected descLength = 0;
+  /** flags (split) or ID (packed). */
+  protected descAt12 = 0;
+  /** next (split) or flags (packed). */
+  protected descAt14 = 0;
+  readonly #split = new DataView(new ArrayBuffer(DESC_SIZE));
   #closed = false;
   /** Chains that wait for an older one. */
   #held = 0;
@@ -242,32 +249,46 @@ export abstract class DeviceQueue {
     return this.fail('ring-unreachable', what, this.dma.fault().address);
   }
 
-  /** Copies a descriptor to `desc`: what the driver changes later is not seen. */
+  /** Reads a descriptor to the `desc…` fields. */
   protected readDescriptor(hi: number, lo: number): boolean {
-    return this.dma.read(hi, lo, this.desc) === DESC_SIZE;
+    const { dma } = this;
+    if (!dma.resolve(hi, lo, DESC_SIZE, ACCESS_READ)) return false;
+    let { data } = dma.piece;
+    let at = dma.pieceAt;
+    if (dma.pieceLength < DESC_SIZE) {
+      // It straddles two pieces of memory: put it together first.
+      data = this.#split;
+      at = 0;
+      if (dma.read(hi, lo, new Uint8Array(data.buffer)) < DESC_SIZE) return false;
+    }
+    this.descLo = data.getUint32(at, true);
+    this.descHi = data.getUint32(at + 4, true);
+    this.descLength = data.getUint32(at + 8, true);
+    this.descAt12 = data.getUint16(at + 12, true);
+    this.descAt14 = data.getUint16(at + 14, true);
+    return true;
   }
 
-  /** Adds the segment of the descriptor in `desc`. */
+  /** Adds the segment of the descriptor read last. */
   protected addSegment(chain: Chain, flags: number): boolean {
     const writable = (flags & VIRTQ_DESC_F_WRITE) !== 0;
     if (!writable && chain.writableCount > 0) {
       return this.fail('chain-order', `chain ${chain.id}: a readable descriptor after a writable`);
     }
-    const data = this.descData;
-    const length = data.getUint32(8, true);
+    const length = this.descLength;
     if (chain.readableLength + chain.writableLength + length > 0xffff_ffff) {
       return this.fail('chain-bytes', `chain ${chain.id}: more than 2^32 - 1 bytes`);
     }
-    chain.append(data.getUint32(4, true), data.getUint32(0, true), length, writable);
+    chain.append(this.descHi, this.descLo, length, writable);
     return true;
   }
 
   /**
-   * Checks the reference to an indirect table in `desc`; answers its number of entries, 0 when it is
+   * Checks the reference to an indirect table read last; answers its number of entries, 0 when it is
    * wrong. WRITE is ignored, as a device must.
    */
   protected indirectEntries(chain: Chain, flags: number): number {
-    const length = this.descData.getUint32(8, true);
+    const length = this.descLength;
     if (!this.indirect) this.fail('indirect-not-negotiated', `chain ${chain.id}`);
     else if ((flags & VIRTQ_DESC_F_NEXT) !== 0) {
       this.fail('indirect-with-next', `chain ${chain.id}: flags ${flags}`);
@@ -277,7 +298,7 @@ export abstract class DeviceQueue {
     return 0;
   }
 
-  /** Copies entry `index` of an indirect table to `desc`. */
+  /** Copies entry `index` of an indirect table to the `desc…` fields. */
   protected readIndirect(chain: Chain, hi: number, lo: number, index: number): boolean {
     if (this.readDescriptor(hi, lo + index * DESC_SIZE)) return true;
     const { address } = this.dma.fault();

@@ -64,9 +64,9 @@ export class PackedQueue extends DeviceQueue {
       if (!this.readDescriptor(descHi, descLo + index * DESC_SIZE)) {
         return this.unreachable('descriptor ring');
       }
-      const flags = this.descData.getUint16(FLAGS, true);
+      const flags = this.descAt14;
       // The ID stands in the last descriptor of a list ("Multi-buffer Requests").
-      chain.id = this.descData.getUint16(ID, true);
+      chain.id = this.descAt12;
       chain.slots = count;
       index = index + 1 === this.size ? 0 : index + 1;
       const isTable = (flags & VIRTQ_DESC_F_INDIRECT) !== 0;
@@ -81,11 +81,11 @@ export class PackedQueue extends DeviceQueue {
   /** A table is read front to back; of its entries' flags only WRITE has a meaning. */
   #readTable(chain: Chain, tableFlags: number): boolean {
     const entries = this.indirectEntries(chain, tableFlags);
-    const lo = this.descData.getUint32(0, true);
-    const hi = this.descData.getUint32(4, true);
+    const lo = this.descLo;
+    const hi = this.descHi;
     for (let index = 0; index < entries; index++) {
       if (!this.readIndirect(chain, hi, lo, index)) return false;
-      const flags = this.descData.getUint16(FLAGS, true);
+      const flags = this.descAt14;
       if (this.nested(chain, flags) || !this.addSegment(chain, flags)) return false;
     }
     return entries > 0;

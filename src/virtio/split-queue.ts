@@ -61,8 +61,8 @@ export class SplitQueue extends DeviceQueue {
       if (!this.readDescriptor(descHi, descLo + index * DESC_SIZE)) {
         return this.unreachable('descriptor table');
       }
-      const flags = this.descData.getUint16(12, true);
-      const next = this.descData.getUint16(14, true);
+      const flags = this.descAt12;
+      const next = this.descAt14;
       // Every chain occupies at least one descriptor of the table, which bounds those in flight.
       chain.slots = 1;
       if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) return this.#walkTable(chain, flags);
@@ -76,8 +76,8 @@ export class SplitQueue extends DeviceQueue {
   #walkTable(chain: Chain, tableFlags: number): boolean {
     const entries = this.indirectEntries(chain, tableFlags);
     if (entries === 0) return false;
-    const lo = this.descData.getUint32(0, true);
-    const hi = this.descData.getUint32(4, true);
+    const lo = this.descLo;
+    const hi = this.descHi;
     let index = 0;
     for (let count = 1; ; count++) {
       if (index >= entries) {
@@ -85,8 +85,8 @@ export class SplitQueue extends DeviceQueue {
       }
       if (count > entries) return this.fail('chain-length', `chain ${chain.id}: no end`);
       if (!this.readIndirect(chain, hi, lo, index)) return false;
-      const flags = this.descData.getUint16(12, true);
-      const next = this.descData.getUint16(14, true);
+      const flags = this.descAt12;
+      const next = this.descAt14;
       if (this.nested(chain, flags) || !this.addSegment(chain, flags)) return false;
       if ((flags & VIRTQ_DESC_F_NEXT) === 0) return true;
       index = next;
@@ -98,10 +98,9 @@ export class SplitQueue extends DeviceQueue {
     const element = deviceLo + USED_RING + USED_ELEM * (this.#used & (this.size - 1));
     this.#used = (this.#used + 1) & 0xffff;
     this.unsignalled++;
-    // The element before the index that publishes it ("The Virtqueue Used Ring").
+    // The element (id, then len) before the index that publishes it ("The Virtqueue Used Ring").
     return (
-      (this.dma.writeU32(deviceHi, element, chain.id) &&
-        this.dma.writeU32(deviceHi, element + 4, usedLength) &&
+      (this.dma.writeU64(deviceHi, element, usedLength, chain.id) &&
         this.dma.storeU16(deviceHi, deviceLo + IDX, this.#used)) ||
       this.unreachable('used ring')
     );

@@ -112,8 +112,8 @@ export interface QueuePair {
   /** Mistakes that the device's side met. */
   readonly errors: QueueError[];
   /** Device address of a GPA. */
-  toDevice(gpa: bigint): bigint;
-  segment(gpa: bigint, length: number): BufferSegment;
+  readonly toDevice: (gpa: bigint) => bigint;
+  readonly segment: (gpa: bigint, length: number) => BufferSegment;
 }
 
 export interface PairOptions {

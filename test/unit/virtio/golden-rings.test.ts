@@ -183,7 +183,7 @@ describe('packed', () => {
       00 00                    desc[0].id     0
       84 00                    desc[0].flags  INDIRECT, AVAIL`;
     expect(bytes(ram, 0x100, 0x110)).toBe(golden(head));
-    expect(bytes(ram, 0x14c, 0x150) + bytes(ram, 0x15c, 0x160)).toBe('00000000' + '00000200');
+    expect(bytes(ram, 0x14c, 0x150) + bytes(ram, 0x15c, 0x160)).toBe('0000000000000200');
     const chain = device.pop();
     expect([chain?.slots, chain?.readableLength, chain?.writableLength]).toEqual([1, 20, 4]);
   });
