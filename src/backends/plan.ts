@@ -8,7 +8,7 @@ export const DISK_READ_BYTES = 1024 * 1024;
 export const DISK_WRITE_BYTES = 64 * 1024;
 
 /** Seconds for one action. A deferred probe gives up after ten, and is to be seen doing so. */
-const PATIENCE = 15;
+export const PATIENCE = 15;
 
 /** For a device that is expected not to work. */
 const IMPATIENCE = 5;
@@ -25,18 +25,32 @@ export function planName(endpoint: Endpoint): string | undefined {
  * What the guest is to do for a topology's promises. The inventory comes twice: once in case the
  * tests hang, and once when every device has had the time to come up.
  */
-export function bootPlan(model: Model, diskBytes: (endpoint: string) => bigint): GuestAction[] {
+export function bootPlan(
+  model: Model,
+  diskBytes: (endpoint: string) => bigint,
+  patience: number = PATIENCE,
+): GuestAction[] {
   const actions: GuestAction[] = [{ verb: 'firmware' }, { verb: 'modules' }, { verb: 'inventory' }];
   for (const endpoint of model.endpoints) {
     const at = planName(endpoint);
-    if (at !== undefined) actions.push(...checks(model, endpoint, at, diskBytes(endpoint.id)));
+    if (at !== undefined)
+      actions.push(
+        ...checks(
+          endpoint,
+          at,
+          diskBytes(endpoint.id),
+          works(model, endpoint) ? patience : Math.min(patience, IMPATIENCE),
+        ),
+      );
   }
   return [...actions, { verb: 'inventory' }];
 }
 
-function checks(model: Model, endpoint: Endpoint, at: string, size: bigint): GuestAction[] {
-  const works = model.expect.endpoints[endpoint.id]?.works ?? true;
-  const timeout = works ? PATIENCE : IMPATIENCE;
+function works(model: Model, { id }: Endpoint): boolean {
+  return model.expect.endpoints[id]?.works ?? true;
+}
+
+function checks(endpoint: Endpoint, at: string, size: bigint, timeout: number): GuestAction[] {
   switch (endpoint.device?.kind) {
     case 'virtio-blk':
     case 'nvme': {

@@ -42,6 +42,8 @@ export interface QemuBackendOptions {
   readonly append?: readonly string[];
   /** Where the serial log goes; default: a file in the temporary directory. */
   readonly serialLog?: string;
+  /** Seconds that the guest waits for each device before it gives it up; default 15. */
+  readonly patience?: number;
   /** Seconds without a line on the console after which the guest counts as hung. */
   readonly silence?: number;
 }
@@ -99,7 +101,7 @@ export async function prepare(
   const initramfs = await buildInitramfs({
     guest: options.guest,
     modules: modulesFor(model),
-    plan: formatPlan(bootPlan(model, (id) => diskSize(command.disks, id))),
+    plan: formatPlan(bootPlan(model, (id) => diskSize(command.disks, id), options.patience)),
   });
   await put('initrd', 'initramfs.cpio', initramfs);
   const cpu = cpuModel(model, accel.accel);
