@@ -29,7 +29,7 @@ export interface QueueFuzzCount {
 }
 
 /** A small generator with 32 bits of state (a Weyl sequence, mixed): the same from a seed. */
-class Dice {
+export class Dice {
   #state: number;
 
   constructor(seed: number) {
