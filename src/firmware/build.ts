@@ -25,7 +25,7 @@ export interface Firmware extends AcpiFirmware {
 
 /**
  * All firmware of a topology. The same model gives the same bytes.
- * @throws FirmwareError, FdtTreeError or RangeError when the description cannot become bytes,
+ * @throws FirmwareError or FdtTreeError when the description cannot become bytes,
  * which only overrides bring about.
  */
 export function buildFirmware(

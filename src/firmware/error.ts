@@ -1,7 +1,7 @@
 /** What can keep firmware from being built, merged or written to disk. */
 export type FirmwareErrorCode =
   | 'firmware/dangling-reference'
-  | 'firmware/no-description'
+  | 'firmware/does-not-fit'
   | 'firmware/node-path'
   | 'merge/no-host'
   | 'merge/no-msi-controller'

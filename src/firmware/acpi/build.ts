@@ -5,6 +5,7 @@ import type {
   Model,
   ViotDescription,
 } from '../../topology/index.ts';
+import { FirmwareError } from '../error.ts';
 import { buildIort } from './iort.ts';
 import { buildViot } from './viot.ts';
 
@@ -24,15 +25,26 @@ export interface AcpiFirmware {
 
 /**
  * The ACPI tables of a description.
- * @throws RangeError when a number of the description does not fit its field.
+ * @throws FirmwareError `firmware/does-not-fit` when a number is too large for its field, as the
+ * offset of a vIOMMU behind 64 KiB of other VIOT nodes is.
  */
 export function buildAcpi(model: Model, tables: TableDescriptions): AcpiFirmware {
   const { viot, iort, mcfg } = tables;
   return {
-    ...(viot === undefined ? {} : { viot: buildViot(model, viot) }),
-    ...(iort === undefined ? {} : { iort: buildIort(model, iort) }),
-    ...(mcfg === undefined ? {} : { mcfg: buildMcfg(mcfg) }),
+    ...(viot === undefined ? {} : { viot: fitting('VIOT', () => buildViot(model, viot)) }),
+    ...(iort === undefined ? {} : { iort: fitting('IORT', () => buildIort(model, iort)) }),
+    ...(mcfg === undefined ? {} : { mcfg: fitting('MCFG', () => buildMcfg(mcfg)) }),
   };
+}
+
+function fitting(table: string, build: () => Uint8Array): Uint8Array {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const what = `the ${table} cannot hold this topology: ${error.message}`;
+    throw new FirmwareError('firmware/does-not-fit', what);
+  }
 }
 
 function buildMcfg(mcfg: McfgDescription): Uint8Array {

@@ -2,6 +2,9 @@ import { cells, FdtNode, findPath, joinPath, ref, type FdtCell } from '../../fdt
 import type { NodeRef } from '../../topology/index.ts';
 import { FirmwareError } from '../error.ts';
 
+/** The highest phandle that may be given out, which never is: what points to it points nowhere. */
+export const NOBODYS_PHANDLE = 0xffff_fffe;
+
 /** Makes the properties of a node that nobody described but that lies on the way to one. */
 export type Filler = (node: FdtNode, path: string, parent: string) => void;
 
@@ -9,9 +12,12 @@ export type Filler = (node: FdtNode, path: string, parent: string) => void;
 export class TreeBench {
   readonly root: FdtNode;
   readonly #byKey = new Map<string, FdtNode>();
+  readonly #undescribed: ReadonlySet<string>;
 
-  constructor(root: FdtNode) {
+  /** `undescribed` are keys that may be referred to although they have no node. */
+  constructor(root: FdtNode, undescribed: Iterable<string> = []) {
     this.root = root;
+    this.#undescribed = new Set(undescribed);
   }
 
   /** The node at `path`; it and its parents are made where they are missing. */
@@ -56,6 +62,7 @@ export class TreeBench {
   cell(target: NodeRef): FdtCell {
     if ('phandle' in target) return target.phandle;
     const node = this.#byKey.get(target.key) ?? this.#atPath(target.key);
+    if (node === undefined && this.#undescribed.has(target.key)) return NOBODYS_PHANDLE;
     if (node === undefined) {
       throw new FirmwareError(
         'firmware/dangling-reference',

@@ -1,5 +1,6 @@
 import { cells, FdtNode, findPath, str } from '../../fdt/index.ts';
 import type { Model, TreeDescription } from '../../topology/index.ts';
+import { FirmwareError } from '../error.ts';
 import { TreeBench, type Filler } from './bench.ts';
 import { addArmBoard, addMemory } from './board.ts';
 import { addDevice, addIommu, addRegions, linkDevice, linkRegion } from './dma.ts';
@@ -19,7 +20,10 @@ export const PADDING_PROPERTY = 'viommu-topo,padding';
  * @throws FirmwareError when the description refers to what it does not contain.
  */
 export function buildDeviceTree(model: Model, tree: TreeDescription): FdtNode {
-  const bench = new TreeBench(new FdtNode(''));
+  const bench = new TreeBench(
+    new FdtNode(''),
+    model.viommus.map(({ id }) => id),
+  );
   if (model.gic !== undefined) addArmBoard(bench, model, model.gic, tree);
   else addBareBoard(bench, model, tree);
   addMsiControllers(bench, model, tree);
@@ -36,18 +40,30 @@ export function buildDeviceTree(model: Model, tree: TreeDescription): FdtNode {
   for (const iommu of tree.iommus) addIommu(bench, model, iommu, bridges);
   for (const device of tree.devices) addDevice(bench, model, device, bridges);
   addRegions(bench, tree);
-  linkAll(bench, tree);
+  linkAll(bench, model, tree);
 
   const padding = model.firmware.overrides?.padding;
-  if (padding !== undefined) bench.root.set(PADDING_PROPERTY, new Uint8Array(Number(padding)));
+  if (padding !== undefined) bench.root.set(PADDING_PROPERTY, paddingOf(padding));
   return bench.root;
 }
 
+/** More padding than this shows nothing that less does not. */
+const PADDING_MAX = 256n << 20n;
+
+function paddingOf(bytes: bigint): Uint8Array {
+  if (bytes > PADDING_MAX) {
+    const what = `${bytes} bytes of padding, at most ${PADDING_MAX} can be written`;
+    throw new FirmwareError('firmware/does-not-fit', what);
+  }
+  return new Uint8Array(Number(bytes));
+}
+
 /** Everything that refers to other nodes, once all nodes are there. */
-export function linkAll(bench: TreeBench, tree: TreeDescription): void {
+export function linkAll(bench: TreeBench, model: Model, tree: TreeDescription): void {
   for (const described of tree.hosts) {
     const node = bench.node(described.key);
-    if (node !== undefined) setHostMaps(bench, node, described);
+    const overrides = model.firmware.overrides?.hosts[described.key];
+    if (node !== undefined) setHostMaps(bench, node, described, overrides);
   }
   for (const device of tree.devices) linkDevice(bench, device);
   for (const region of tree.regions) linkRegion(bench, region);

@@ -18,7 +18,15 @@ import {
   PCI_SPACE_MEM64,
 } from '../../spec/pci-tree.ts';
 import { VIRT_PCIE_SPI } from '../../spec/virt-board.ts';
-import type { Model, NodeRef, PciHost, RidMap, TreeHost } from '../../topology/index.ts';
+import type {
+  Model,
+  NodeRef,
+  PciHost,
+  RidMap,
+  TreeHost,
+  HostOverrides,
+  RawCell,
+} from '../../topology/index.ts';
 import { setCells, wide, type TreeBench } from './bench.ts';
 import { spi } from './gic.ts';
 
@@ -50,11 +58,17 @@ export function addHostFrame(
 }
 
 /** What the IOMMU room owns of a host bridge: which requester ID goes where. */
-export function setHostMaps(bench: TreeBench, node: FdtNode, host: TreeHost): void {
+export function setHostMaps(
+  bench: TreeBench,
+  node: FdtNode,
+  host: TreeHost,
+  overrides?: HostOverrides,
+): void {
   setCells(node, 'linux,pci-domain', host.segment);
   setCells(node, 'iommu-map-mask', host.iommuMapMask?.value);
-  setMap(bench, node, 'iommu-map', host.iommuMap);
-  setMap(bench, node, 'msi-map', host.msiMap);
+  setMap(bench, node, 'iommu-map', host.iommuMap, overrides?.iommuMap);
+  const msiMap = overrides?.msiMap;
+  setMap(bench, node, 'msi-map', host.msiMap, msiMap === 'none' ? undefined : msiMap);
   setCells(node, 'msi-parent', host.msiParent && msiParent(bench, host.msiParent.target));
 }
 
@@ -64,10 +78,15 @@ const ROW_BYTES = 16;
  * The rows of `iommu-map` and `msi-map`: rid-base, phandle, output base, length. A large machine
  * has a quarter of a million of them, so they are not made of cells one by one.
  */
-function setMap(bench: TreeBench, node: FdtNode, name: string, map: RidMap | undefined): void {
+function setMap(
+  bench: TreeBench,
+  node: FdtNode,
+  name: string,
+  map: RidMap | undefined,
+  raw: readonly (readonly RawCell[])[] = [],
+): void {
   if (map === undefined) return;
   const { rows, leftover } = map;
-  // What makes no row was written so on purpose; its cells have no name in the description.
   const bytes = new Uint8Array(rows.length * ROW_BYTES + leftover * 4);
   const data = new DataView(bytes.buffer);
   const targets = new Map<string, FdtCell>();
@@ -83,6 +102,12 @@ function setMap(bench: TreeBench, node: FdtNode, name: string, map: RidMap | und
     data.setUint32(at + 8, outputBase);
     data.setUint32(at + 12, length);
     at += ROW_BYTES;
+  }
+  // A description counts the cells that make no row; only the override knows them.
+  const tail = raw.flat().slice(rows.length * (ROW_BYTES / 4));
+  for (const cell of tail.slice(0, leftover)) {
+    if (typeof cell === 'number') data.setUint32(at, cell);
+    at += 4;
   }
   node.set(name, refs.length === 0 ? bytes : { bytes, refs });
 }

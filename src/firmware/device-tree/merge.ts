@@ -58,7 +58,10 @@ export function mergeDeviceTree(
 /** The parts of the tree that are ours, at the base's paths. */
 function overlayTree(model: Model, match: BaseMatch, base: FdtNode): FdtNode {
   const { tree } = match;
-  const bench = new TreeBench(new FdtNode(''));
+  const bench = new TreeBench(
+    new FdtNode(''),
+    model.viommus.map(({ id }) => id),
+  );
   const gic = model.gic && findGic(base, bench);
   for (const msi of tree.msiControllers) bench.claim(msi.key, msi.path);
   const bridges = new Map<string, Filler>();
@@ -84,7 +87,7 @@ function overlayTree(model: Model, match: BaseMatch, base: FdtNode): FdtNode {
     else addDevice(bench, model, device, bridges);
   }
   addRegions(bench, tree);
-  linkAll(bench, tree);
+  linkAll(bench, model, tree);
   return bench.root;
 }
 

@@ -42,7 +42,10 @@ function settle(
   };
   for (const claim of claims) {
     const limit = Math.min(claim.start + claim.length, within.end + 1, RIDS);
-    for (let rid = free(Math.max(claim.start, within.start)); rid < limit; rid = free(rid)) {
+    const start = Math.max(claim.start, within.start);
+    // Firmware may claim from 0xffffffff on; what is beyond 16 bits is no requester ID.
+    if (start >= limit) continue;
+    for (let rid = free(start); rid < limit; rid = free(rid)) {
       owner[rid] = claim;
       next[rid] = rid + 1;
     }

@@ -140,6 +140,20 @@ describe('coverage, against looking up each requester ID by itself', () => {
     );
   });
 
+  test('of rows beyond 16 bits, beyond the buses, and of no length', () => {
+    const rows = [
+      [0xffff_ffff, 0, 0xffff_ffff],
+      [0x1_0000, 0, 1],
+      [0x200, 0, 0],
+      [0xff, 7, 2],
+    ] as const;
+    expect(coveredByHost(treeHost(rows, { buses: { start: 0, end: 0 } }))).toEqual([
+      { rids: { start: 0xff, end: 0xff }, iommu: 'viommu0', endpointId: 7 },
+    ]);
+    const nowhere = { start: 0xffff_ffff, end: 0xffff_ffff };
+    expect(coveredByHost(treeHost(rows, { buses: nowhere }))).toEqual([]);
+  });
+
   test('of an iommu-map with a mask: device and function only', () => {
     const host = treeHost([[0, 0x100, 0x100]], {
       buses: { start: 0, end: 1 },
