@@ -117,7 +117,7 @@ describe('split: what a driver may not do', () => {
       '0r1w',
     ],
     [
-      'an indirect table; WRITE on it is ignored',
+      'D62: an indirect table; WRITE on it is ignored',
       (rig) =>
         rig
           .desc(0, TABLE, 32, INDIRECT | WRITE)
@@ -127,7 +127,7 @@ describe('split: what a driver may not do', () => {
       '1r1w',
     ],
     [
-      'a table after a descriptor',
+      'D62: a table after a descriptor',
       (rig) =>
         rig.desc(0, 0, 1, NEXT, 1).desc(16, TABLE, 16, INDIRECT).desc(TABLE, 0, 1, WRITE).offer(0),
       '1r1w',
