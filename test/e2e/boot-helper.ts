@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   bootAndJudge,
@@ -13,6 +15,10 @@ import type { BootInput, Verdict } from '../../src/scenario/index.ts';
 import { loadTopology, parseTopology, type Model } from '../../src/topology/index.ts';
 
 const TOPOLOGIES = join(import.meta.dirname, '../../topologies');
+
+/** Serial logs of boots that are meant to fail; gone when the tests are. */
+const LOGS = mkdtempSync(join(tmpdir(), 'viommu-topo-e2e-'));
+process.once('exit', () => rmSync(LOGS, { recursive: true, force: true }));
 
 export function shipped(name: string): Model {
   return modelOf(loadTopology(join(TOPOLOGIES, `${name}.yaml`)), name);
@@ -55,7 +61,12 @@ export async function boot(model: Model, options: BootOptions = {}): Promise<Ver
   const { firmwareFrom: _, signal: __, timeLimit: ___, ...backend } = options;
   const guest = await fetchGuest(model.arch === 'arm64' ? 'arm64' : 'amd64');
   const input = await inputOf(model, options);
-  return bootAndJudge(qemuBackend({ guest, accel: 'tcg', ...backend }), input);
+  const serialLog = serialLogOf(model);
+  return bootAndJudge(qemuBackend({ guest, accel: 'tcg', serialLog, ...backend }), input);
+}
+
+export function serialLogOf(model: Model): string {
+  return join(LOGS, `${model.name}.log`);
 }
 
 /** For assertions: what a person would have read. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { qemuBackend } from '../../src/backends/index.ts';
 import { fetchGuest } from '../../src/guest/index.ts';
 import { judge } from '../../src/scenario/index.ts';
-import { boot, inputOf, shipped, shown } from './boot-helper.ts';
+import { boot, inputOf, serialLogOf, shipped, shown } from './boot-helper.ts';
 
 /** What QEMU can hold, by what it shows. `direct-region` needs a newer kernel: see below. */
 const ARM64 = [
@@ -92,9 +92,10 @@ test('a direct region crashes Linux 6.12, and the verdict says which', async () 
 
 test('what was seen is the whole of it: two vIOMMUs, each with its own endpoint', async () => {
   const model = shipped('two-viommus');
+  const serialLog = serialLogOf(model);
   const guest = await fetchGuest('arm64');
   const input = await inputOf(model);
-  const observation = await qemuBackend({ guest, accel: 'tcg' }).run(input, {});
+  const observation = await qemuBackend({ guest, accel: 'tcg', serialLog }).run(input, {});
   // Good firmware, read back from the guest, breaks no rule of the catalogue.
   expect(observation.described).toMatchObject({ from: 'guest', diagnostics: [] });
   const verdict = judge(model, observation);
