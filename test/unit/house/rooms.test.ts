@@ -34,6 +34,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'firmware',
   ],
   driver: ['virtio', 'fdt', 'acpi', 'spec', 'bytes', 'memory'],
+  emulator: ['bytes', 'spec', 'memory', 'machine'],
   guest: ['bytes', 'spec'],
   qemu: ['bytes', 'spec', 'acpi', 'topology', 'firmware', 'guest'],
   scenario: ['bytes', 'spec', 'topology'],

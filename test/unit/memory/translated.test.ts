@@ -121,6 +121,14 @@ describe('DMA through a translation', () => {
     expect(translator.refusals).toEqual(['1: 2 at 0x4018']);
   });
 
+  it('a mapping may lead across 4 GiB', () => {
+    const memory = new GuestMemory([{ gpa: 0x1_0000_0000n, bytes: new Uint8Array(0x800).fill(6) }]);
+    const dma = new TranslatedDma(memory, new PageTranslator().map(0x5000n, 0xffff_f800n), 1);
+    expect(dma.readU8(0, 0x5800)).toBe(6);
+    expect(dma.readU8(0, 0x57ff)).toBe(DMA_FAILED);
+    expect(dma.readU8(0, 0x5fff)).toBe(6);
+  });
+
   it('reaches the last byte of the 64-bit space, and not beyond', () => {
     const { translator, dma } = bench();
     translator.map(0xffff_ffff_ffff_f000n, ram(3)).map(0n, ram(4));

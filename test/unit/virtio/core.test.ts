@@ -156,6 +156,17 @@ describe('the core of a device', () => {
     core.signal(9);
   });
 
+  it('a queue that is reset is not kicked for what it asked before; one never open is no news', () => {
+    const { core, memory, device } = bench();
+    upTo(core, 0xf);
+    place(core, 0, makeDriverQueue({ memory, area: BASE, size: 4, features: 0n }));
+    core.kickLater(0);
+    core.disableQueue(0);
+    core.disableQueue(1);
+    expect(core.runPending()).toBe(false);
+    expect(device.log).toEqual(['start', 'queue reset 0']);
+  });
+
   it('a queue larger than offered breaks, even when its size is legal', () => {
     const { core, memory, events } = bench();
     upTo(core, 0xb);
@@ -218,6 +229,14 @@ describe('what holds of every queue', () => {
       expect(chain && device.push(chain, length)).toBe(true);
       expect(driver.poll()?.length).toBe(length);
     }
+  });
+
+  it.each(formats)('%s, the driver is interrupted once for a run of pushes', (_, features) => {
+    const { driver, device, segment } = queuePair({ size: 4, features });
+    driver.add([segment(RAM, 1)], []);
+    driver.add([segment(RAM, 1)], []);
+    for (let chain = device.pop(); chain; chain = device.pop()) device.push(chain, 0);
+    expect([device.shouldSignal(), device.shouldSignal()]).toEqual([true, false]);
   });
 
   it('says where its ring has got to, for NOTIFICATION_DATA', () => {
