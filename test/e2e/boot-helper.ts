@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import {
   bootAndJudge,
   builtImages,
@@ -18,7 +19,7 @@ const TOPOLOGIES = join(import.meta.dirname, '../../topologies');
 
 /** Serial logs of boots that are meant to fail; gone when the tests are. */
 const LOGS = mkdtempSync(join(tmpdir(), 'viommu-topo-e2e-'));
-process.once('exit', () => rmSync(LOGS, { recursive: true, force: true }));
+afterAll(() => rmSync(LOGS, { recursive: true, force: true }));
 
 export function shipped(name: string): Model {
   return modelOf(loadTopology(join(TOPOLOGIES, `${name}.yaml`)), name);
