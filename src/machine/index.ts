@@ -1,0 +1,11 @@
+export { buildMachine, Machine } from './machine.ts';
+export type { MachineOptions } from './options.ts';
+export { MmioBus, type BusRegion } from './bus.ts';
+export { InterruptLines, type Interrupt, type InterruptSink } from './interrupts.ts';
+export { CoverageIndex, type Placement } from './coverage.ts';
+export { unsupported } from './devices.ts';
+export type { MachineState } from './snapshot.ts';
+export type { MemoryPage } from './sparse.ts';
+export type { ListenOptions, MachineEvent, MachineListener } from './stream.ts';
+export type { MachineHost, MachineViommu, Unit } from './unit.ts';
+export { boardTables } from './board-tables.ts';

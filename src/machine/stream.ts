@@ -1,0 +1,25 @@
+import type { IommuEvent, IommuEventKind } from '../iommu/index.ts';
+import type { MsiMessage } from '../pci/index.ts';
+import type { VirtioEvent } from '../virtio/index.ts';
+
+/** What happened in the machine. `order` grows by one with each event that somebody listened to. */
+export type MachineEvent = { readonly order: number } & (
+  | { readonly source: 'viommu'; readonly viommu: string; readonly event: IommuEvent }
+  /** A message-signalled interrupt that a device sent, or could not. */
+  | {
+      readonly source: 'message';
+      readonly device: string;
+      /** Where it is translated, when it is. */
+      readonly viommu?: string;
+      readonly endpointId?: number;
+      readonly message: MsiMessage;
+    }
+  | { readonly source: 'virtio'; readonly device: string; readonly event: VirtioEvent }
+);
+
+export type MachineListener = (event: MachineEvent) => void;
+
+export interface ListenOptions {
+  /** Kinds of vIOMMU events; default all but `translation`, which is as frequent as DMA. */
+  readonly iommu?: readonly IommuEventKind[];
+}
