@@ -153,8 +153,18 @@ export class MappingTree {
     removed?: (mapping: Mapping) => void,
   ): number {
     if (this.wouldSplit(startHi, startLo, endHi, endLo)) return WOULD_SPLIT;
+    const hitLeaf = this.#hitLeaf;
+    const wasHit = this.#hitValid && this.#hitIs(startHi, startLo, endHi, endLo);
     this.#hitValid = false;
     this.#hitLeaf = undefined;
+    // Most often it is the one mapping just looked at, and its leaf need not shrink.
+    if (wasHit && hitLeaf !== undefined && hitLeaf.count > LOW) {
+      const index = this.#hitIndex;
+      if (removed) removed(entryOf(hitLeaf, index));
+      hitLeaf.close(index, index + 1);
+      this.size--;
+      return 1;
+    }
     let total = 0;
     for (;;) {
       let leaf = this.#descend(startHi, startLo);
@@ -248,6 +258,15 @@ export class MappingTree {
     return true;
   }
 
+  #hitIs(startHi: number, startLo: number, endHi: number, endLo: number): boolean {
+    return (
+      this.hitStartLo === startLo &&
+      this.hitEndLo === endLo &&
+      this.hitStartHi === startHi &&
+      this.hitEndHi === endHi
+    );
+  }
+
   /** The leaf an address belongs to; leaves the way there in `#path`, the root first. */
   #descend(hi: number, lo: number): Leaf {
     if (this.#pathLeaf !== undefined && this.#pathHi === hi && this.#pathLo === lo) {
@@ -299,6 +318,7 @@ export class MappingTree {
     const fresh = new Leaf();
     this.#roomLeaf = fresh;
     if (index === 0) {
+      fresh.reserve(FAN);
       // The fresh leaf takes the old one's place in the order; its entries come from now on.
       linkBefore(fresh, leaf);
       this.#replaceByTwo(fresh, leaf, leaf.data[START_HI] as number, leaf.data[START_LO] as number);
@@ -306,6 +326,7 @@ export class MappingTree {
     }
     linkAfter(leaf, fresh);
     if (index === FAN) {
+      fresh.reserve(FAN);
       // An empty right sibling: everything after the last end of the left one belongs to it.
       const last = (FAN - 1) * WORDS;
       const endHi = leaf.data[last + END_HI] as number;
