@@ -59,8 +59,8 @@ export class Registry {
     const endpoint = state.endpoints.get(id);
     if (endpoint === undefined) return false;
     leave(state, endpoint);
-    this.#relay.remove(endpoint);
     state.endpoints.delete(id);
+    this.#relay.remove(endpoint);
     state.epoch++;
     state.pins.releaseAll(endpoint);
     this.#tell(id, false);

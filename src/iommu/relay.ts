@@ -53,27 +53,30 @@ export class Relay {
     return this.#fillWith(port, this.#state.unattachedBypass ? 'identity' : 'nothing');
   }
 
-  /** The endpoint is gone: with the last one of a group, its container is emptied. */
-  remove(endpoint: Endpoint): void {
-    const { port } = endpoint;
-    if (port === undefined || this.#companions(endpoint).length > 0) return;
-    if (this.#fillWith(port, 'nothing') !== 'ok') this.#fail('a removed endpoint keeps its host');
-    this.#contents.delete(port);
+  /** The endpoint is no more: what is left of its group decides what the host holds. */
+  remove({ port }: Endpoint): void {
+    if (port === undefined) return;
+    const content = this.#wanted().get(port) ?? 'nothing';
+    if (this.#fillWith(port, content) !== 'ok') this.#fail('a removed endpoint keeps its host');
+    if (content === 'nothing') this.#contents.delete(port);
   }
 
   /** After a change of bypass, a reset or a restore: brings every port to what it should hold. */
   synchronise(): void {
+    for (const [port, content] of this.#wanted()) {
+      if (this.#fillWith(port, content) !== 'ok') this.#fail('the host refuses to follow');
+    }
+  }
+
+  #wanted(): Map<PassthroughPort, PortContent> {
     const wanted = new Map<PassthroughPort, PortContent>();
+    const unattached = this.#state.unattachedBypass ? 'identity' : 'nothing';
     for (const { port, domain } of this.#state.endpoints.values()) {
       if (port === undefined) continue;
       if (domain) wanted.set(port, domain.bypass ? 'identity' : domain);
-      else if (!wanted.has(port)) {
-        wanted.set(port, this.#state.unattachedBypass ? 'identity' : 'nothing');
-      }
+      else if (!wanted.has(port)) wanted.set(port, unattached);
     }
-    for (const [port, content] of wanted) {
-      if (this.#fillWith(port, content) !== 'ok') this.#fail('the host refuses to follow');
-    }
+    return wanted;
   }
 
   map(domain: Domain, iova: Range, physical: bigint, flags: number): HostOutcome {
