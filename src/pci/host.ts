@@ -115,7 +115,8 @@ export class PciHost {
   write(address: number, size: number, value: number): void {
     const claim = this.#claim(address);
     if (claim === undefined || address + size - 1 > claim.end) return;
-    claim.region.write(address - claim.base, size, value >>> 0);
+    // What is beyond the width is not on the bus.
+    claim.region.write(address - claim.base, size, (value & ones(size)) >>> 0);
   }
 
   /** Every function, with its place: `01.0/00.0` is below the port at 01.0. */

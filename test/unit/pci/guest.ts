@@ -76,7 +76,9 @@ export class PciGuest {
   }
 
   /** __pci_read_base: decode off, ones, read back, restored. */
-  sizeBars(rid: number, count = 6): SizedBar[] {
+  sizeBars(rid: number): SizedBar[] {
+    const type = this.read(rid, PCI_HEADER_TYPE, 1) & ~PCI_HEADER_TYPE_MFD;
+    const count = type === PCI_HEADER_TYPE_BRIDGE ? 2 : 6;
     const command = this.read(rid, PCI_COMMAND, 2);
     this.write(rid, PCI_COMMAND, 2, command & ~PCI_COMMAND_MEMORY);
     const bars: SizedBar[] = [];
