@@ -69,7 +69,8 @@ export function ipFrame(
   payload: Uint8Array,
   checksumAt: number,
 ): Uint8Array {
-  const segment = payload.slice();
+  // Not `slice`, which on a Buffer would share the bytes.
+  const segment = new Uint8Array(payload);
   const pseudo =
     protocol === IPPROTO_UDP || protocol === IPPROTO_TCP
       ? pseudoSum(from, to, protocol, segment.length)

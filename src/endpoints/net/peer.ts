@@ -192,7 +192,7 @@ export class NetPeer implements NetLink {
     }
     this.counters.icmp++;
     if (type !== ICMP_ECHO) return;
-    const reply = payload.slice();
+    const reply = new Uint8Array(payload);
     reply[0] = ICMP_ECHOREPLY;
     reply.fill(0, ICMP_HEADER.offsets.checksum, ICMP_HEADER.offsets.checksum + 2);
     this.#sendIp(from, source, IPPROTO_ICMP, reply, ICMP_HEADER.offsets.checksum);
@@ -229,7 +229,7 @@ export class NetPeer implements NetLink {
       return;
     }
     this.counters.tcp++;
-    this.#tcp.receive({ address: packet.source, mac: mac.slice() }, packet.payload);
+    this.#tcp.receive({ address: packet.source, mac: new Uint8Array(mac) }, packet.payload);
   }
 
   /** ICMP port unreachable, with the head of what was sent (RFC 792). */

@@ -94,9 +94,9 @@ export class TcpConnection {
       else this.#acknowledge();
       return;
     }
+    const room = this.#room();
     if ((segment.flags & TCP_ACK) === 0 || !this.#acknowledged(segment)) return;
     const before = this.#receiveNext;
-    const room = this.#room();
     this.#take(segment);
     const sent = this.#flush();
     const fin = (segment.flags & TCP_FIN) !== 0;
