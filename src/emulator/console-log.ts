@@ -1,0 +1,40 @@
+const LINES_KEPT = 64;
+/** A guest that never ends its line must not fill the host. */
+const LINE_MAX = 4096;
+
+/** The console as lines: the last ones are kept, each is told when it ends. */
+export class ConsoleLog {
+  #line: number[] = [];
+  #lines: string[] = [];
+  readonly #onLine: ((line: string) => void) | undefined;
+
+  constructor(onLine?: (line: string) => void) {
+    this.#onLine = onLine;
+  }
+
+  put(byte: number): void {
+    if (byte === 0x0a) this.#end();
+    else if (byte !== 0x0d) {
+      this.#line.push(byte);
+      if (this.#line.length >= LINE_MAX) this.#end();
+    }
+  }
+
+  /** The last lines, oldest first; the one that has not ended is among them. */
+  last(count = LINES_KEPT): string[] {
+    const open = this.#line.length > 0 ? [this.#text()] : [];
+    return [...this.#lines, ...open].slice(-count);
+  }
+
+  #text(): string {
+    return Buffer.from(this.#line).toString('utf8');
+  }
+
+  #end(): void {
+    const line = this.#text();
+    this.#line = [];
+    this.#lines.push(line);
+    if (this.#lines.length > LINES_KEPT) this.#lines.shift();
+    this.#onLine?.(line);
+  }
+}

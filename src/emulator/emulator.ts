@@ -1,0 +1,221 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import { GuestMemory } from '../memory/index.ts';
+import { ConsoleLog } from './console-log.ts';
+import { Core, type Bus } from './core.ts';
+import * as layout from './core/layout.ts';
+import { listing } from './disassemble.ts';
+import { Gic, type GicState } from './gicv2.ts';
+import { place, readImage } from './image.ts';
+import type { Outcome, Whereabouts } from './outcome.ts';
+import { Pl011, type UartState } from './pl011.ts';
+import { psciCall } from './psci.ts';
+import { regionBus, type Region } from './regions.ts';
+import { sysregName } from './sysregs.ts';
+import type { WasmModule } from './wasm.ts';
+import { VIRT_UART_BASE, VIRT_UART_SPI } from '../spec/virt-board.ts';
+
+/** Where QEMU's `virt` machine has its RAM and its GICv2. */
+export const EMULATOR_RAM_BASE = 0x4000_0000n;
+export const EMULATOR_GICD_BASE = 0x0800_0000;
+export const EMULATOR_GICC_BASE = 0x0801_0000;
+/** The virtual timer's interrupt: PPI 11. */
+const TIMER_INTERRUPT = 27;
+/** Instructions between two looks at the event loop: some 50 ms. */
+const TURN = 5_000_000;
+
+export interface EmulatorOptions {
+  /** Of `coreModule()`. */
+  readonly module: WasmModule;
+  /** Bytes, a multiple of 64 KiB. */
+  readonly ramSize: number;
+  readonly fp?: boolean;
+  /** Every byte the guest writes to its UART. */
+  readonly onByte?: (byte: number) => void;
+  /** Every line, without its end. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** The rest of the machine: buses, devices. */
+export interface Surroundings {
+  read(address: number, size: number): number | undefined;
+  write(address: number, size: number, value: number): boolean | void;
+  /** The CPU sleeps and no timer runs: whether any device did something that may wake it. */
+  idle?(): boolean;
+}
+
+export interface RunOptions {
+  /** Instructions, from now on, after which the guest counts as hung. */
+  readonly budget: number;
+  readonly signal?: AbortSignal;
+  /** Called with the virtual time that a sleep takes, for runs in real time; default: no wait. */
+  readonly pace?: (nanoseconds: number) => Promise<void>;
+}
+
+/** A machine's state as plain data. Devices on the bus save theirs themselves. */
+export interface EmulatorState {
+  readonly cpu: Uint8Array;
+  readonly ram: Uint8Array;
+  readonly gic: GicState;
+  readonly uart: UartState;
+}
+
+/** What a boot starts with. */
+export interface BootFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array;
+  /** Makes the device tree when it is known where the initramfs lies (addresses; end exclusive). */
+  readonly dtb: (initrdStart: bigint, initrdLimit: bigint) => Uint8Array;
+}
+
+/**
+ * A machine with one AArch64 CPU, GICv2, generic timer, PL011 and PSCI.
+ *
+ * Its `regions` go on the machine's bus; `connect` gives the CPU that bus. Without one, the machine
+ * has nothing else. Same inputs at the same instruction counts give the same run, bit for bit.
+ */
+export class Emulator {
+  readonly core: Core;
+  readonly memory: GuestMemory;
+  readonly gic: Gic;
+  readonly uart: Pl011;
+  readonly regions: readonly Region[];
+  readonly console: ConsoleLog;
+  #idle: () => boolean = () => false;
+
+  constructor(options: EmulatorOptions) {
+    this.core = new Core({ ...options, ramBase: EMULATOR_RAM_BASE });
+    this.memory = new GuestMemory([{ gpa: EMULATOR_RAM_BASE, bytes: this.core.ram }]);
+    this.console = new ConsoleLog(options.onLine);
+    this.gic = new Gic((level) => (this.core.irq = level));
+    this.uart = new Pl011(
+      (level) => this.gic.setLine(VIRT_UART_SPI, level),
+      (byte) => {
+        options.onByte?.(byte);
+        this.console.put(byte);
+      },
+    );
+    this.regions = [
+      ...this.gic.regions(EMULATOR_GICD_BASE, EMULATOR_GICC_BASE),
+      this.uart.region(Number(VIRT_UART_BASE)),
+    ];
+    this.core.connect(regionBus(this.regions, (level) => this.#timer(level)));
+  }
+
+  /** Puts the CPU on a bus; `regions` must be on it. */
+  connect(rest: Surroundings): void {
+    const bus: Bus = {
+      read: (address, size) => rest.read(address, size),
+      write: (address, size, value) => rest.write(address, size, value),
+      timerLine: (level) => this.#timer(level),
+    };
+    this.core.connect(bus);
+    this.#idle = () => rest.idle?.() ?? false;
+  }
+
+  /**
+   * Loads a kernel for a boot with a device tree (Linux Documentation/arch/arm64/booting.rst).
+   * @throws FormatError `image/…` for a kernel that cannot be booted here
+   */
+  load(files: BootFiles): void {
+    const { core } = this;
+    const image = readImage(files.kernel);
+    const at = place(core.ram.length, image, files.initrd.length);
+    const initrd = core.ramBase + BigInt(at.initrd);
+    core.ram.set(image.bytes, at.kernel);
+    core.ram.set(files.initrd, at.initrd);
+    core.ram.set(files.dtb(initrd, initrd + BigInt(files.initrd.length)), at.dtb);
+    core.setX(0, core.ramBase + BigInt(at.dtb));
+    core.pc = core.ramBase + BigInt(at.kernel);
+  }
+
+  /** Runs until something ends it, and lets the event loop have its turn now and then. */
+  async run(options: RunOptions): Promise<Outcome> {
+    let left = options.budget;
+    while (left > 0) {
+      if (options.signal?.aborted) return { kind: 'aborted', ...this.#whereabouts() };
+      const before = this.core.retired;
+      const clock = this.core.clock;
+      const outcome = this.advance(Math.min(left, TURN));
+      if (outcome !== undefined) return outcome;
+      const retired = this.core.retired - before;
+      left -= Number(retired);
+      if (options.pace) await options.pace(Number(this.core.clock - clock - retired));
+      await nextTurn();
+    }
+    return { kind: 'budget', ...this.#whereabouts() };
+  }
+
+  /** Runs at most `budget` instructions without a pause; undefined when they are used up. */
+  advance(budget: number): Outcome | undefined {
+    const { core } = this;
+    const limit = core.retired + BigInt(budget);
+    for (;;) {
+      const left = Number(limit - core.retired);
+      if (left <= 0) return undefined;
+      const outcome = this.#stopped(core.run(left));
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  save(): EmulatorState {
+    return {
+      cpu: this.core.saveState(),
+      ram: this.core.ram.slice(),
+      gic: this.gic.save(),
+      uart: this.uart.save(),
+    };
+  }
+
+  /** @throws RangeError when the state is of a machine with other RAM */
+  restore(state: EmulatorState): void {
+    if (state.ram.length !== this.core.ram.length) {
+      throw new RangeError(`state with ${state.ram.length} bytes of RAM`);
+    }
+    this.core.ram.set(state.ram);
+    this.core.restoreState(state.cpu);
+    this.uart.restore(state.uart);
+    this.gic.restore(state.gic);
+  }
+
+  #timer(level: boolean): void {
+    this.gic.setLevel(TIMER_INTERRUPT, level);
+  }
+
+  #stopped(reason: number): Outcome | undefined {
+    const { core } = this;
+    switch (reason) {
+      case layout.STOP_WFI:
+        if (core.skipToDeadline() || this.#idle()) return undefined;
+        return { kind: 'asleep', ...this.#whereabouts() };
+      case layout.STOP_HVC: {
+        const answer = psciCall(core);
+        return answer === 'resume' ? undefined : { kind: answer, ...this.#whereabouts() };
+      }
+      case layout.STOP_SYSREG:
+        return this.#unsupported(sysregName(core.stopWord));
+      case layout.STOP_UNSUPPORTED:
+        return this.#unsupported('instruction');
+      default:
+        return undefined;
+    }
+  }
+
+  #unsupported(what: string): Outcome {
+    const word = this.core.stopWord;
+    const code = listing((address) => this.core.fetch(address), this.core.pc);
+    return { kind: 'unsupported', word, what, listing: code, ...this.#whereabouts() };
+  }
+
+  #whereabouts(): Whereabouts {
+    const { core } = this;
+    return {
+      pc: core.pc,
+      el: core.el,
+      instructions: core.retired,
+      // 62.5 MHz, 16 instructions to a tick: one nanosecond each.
+      nanoseconds: core.clock,
+      lastLines: this.console.last(),
+    };
+  }
+}

@@ -1,0 +1,20 @@
+export { Core, coreModule, RAM_SIZE_MAX, type Bus, type CoreOptions } from './core.ts';
+export {
+  Emulator,
+  EMULATOR_GICC_BASE,
+  EMULATOR_GICD_BASE,
+  EMULATOR_RAM_BASE,
+  type BootFiles,
+  type EmulatorOptions,
+  type EmulatorState,
+  type RunOptions,
+  type Surroundings,
+} from './emulator.ts';
+export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
+export { Gic, type GicState } from './gicv2.ts';
+export { Pl011, UART_INPUT_MAX, type UartState } from './pl011.ts';
+export { readImage, type KernelImage } from './image.ts';
+export { disassemble, listing } from './disassemble.ts';
+export { COUNTER_HZ } from './sysregs.ts';
+export { regionBus, type Region } from './regions.ts';
+export type { WasmModule } from './wasm.ts';
