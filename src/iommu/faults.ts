@@ -67,9 +67,13 @@ export class PendingFaults {
     return this.#reports.length;
   }
 
+  get isFull(): boolean {
+    return this.#reports.length >= this.#limit;
+  }
+
   /** False when there is no room. */
   add(report: FaultReport): boolean {
-    if (this.#reports.length >= this.#limit) return false;
+    if (this.isFull) return false;
     this.#reports.push(report);
     return true;
   }

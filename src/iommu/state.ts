@@ -116,6 +116,8 @@ export class IommuState {
 
   /** Queues a record for the driver, if there is room. */
   report(report: FaultReport): 'queued' | 'dropped' {
+    // The driver may have given buffers without a notification: those that wait go first.
+    if (this.faults.isFull) this.onReport?.();
     if (this.faults.add(report)) return 'queued';
     this.counters.reportsDropped++;
     return 'dropped';

@@ -53,6 +53,8 @@ export interface RigOptions extends IommuDeviceOptions {
   /** Buffers given to the event queue, in bytes each; default eight of 24. */
   readonly eventBuffers?: readonly number[];
   readonly eventQueueSize?: number;
+  /** Keep no list of events. */
+  readonly quiet?: boolean;
   /** Guest memory beside the rig's own megabyte at 0. */
   readonly memory?: GuestMemory;
 }
@@ -72,8 +74,8 @@ export const FILLER = 0xaa;
 export class Rig {
   readonly memory: GuestMemory;
   readonly ram: Uint8Array = new Uint8Array(MEMORY_SIZE);
-  readonly device: IommuDevice;
-  readonly core: VirtioCore;
+  device: IommuDevice;
+  core: VirtioCore;
   readonly events: IommuEvent[] = [];
   readonly virtioEvents: VirtioEvent[] = [];
   interrupts = 0;
@@ -87,18 +89,30 @@ export class Rig {
     this.options = options;
     this.memory = options.memory ?? new GuestMemory();
     this.memory.addWindow({ gpa: 0n, bytes: this.ram });
-    this.device = new IommuDevice(options, options.extensions);
-    for (const endpoint of options.endpoints ?? [{ id: 1 }, { id: 2 }]) {
-      this.device.addEndpoint(endpoint);
-    }
-    this.core = new VirtioCore(this.device, {
+    [this.device, this.core] = this.#make();
+    if (options.asleep !== true) this.boot();
+  }
+
+  #make(): [IommuDevice, VirtioCore] {
+    const { options } = this;
+    const device = new IommuDevice(options, options.extensions);
+    for (const endpoint of options.endpoints ?? [{ id: 1 }, { id: 2 }])
+      device.addEndpoint(endpoint);
+    const core = new VirtioCore(device, {
       dma: this.memory,
       ringFeatures: RING_FEATURES,
       onEvent: (event) => this.virtioEvents.push(event),
     });
-    this.core.sink = { config: () => undefined, queue: () => this.interrupts++ };
-    this.device.stream.subscribe((event) => this.events.push(event));
-    if (options.asleep !== true) this.boot();
+    core.sink = { config: () => undefined, queue: () => this.interrupts++ };
+    if (options.quiet !== true) device.stream.subscribe((event) => this.events.push(event));
+    return [device, core];
+  }
+
+  /** Moves to a new device of the same options by a snapshot; the driver notices nothing. */
+  migrate(): void {
+    const saved = this.core.snapshot();
+    [this.device, this.core] = this.#make();
+    this.core.restore(saved);
   }
 
   /** Resets, negotiates, sets up the queues and fills the event queue, without a notification. */
