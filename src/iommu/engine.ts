@@ -72,6 +72,7 @@ export class RequestEngine {
     }
     const request = this.#request;
     const { type, replySize } = slot;
+    if (type.counter !== undefined) this.#state.counters[type.counter]++;
     if (replySize > 0) slot.reply.fill(0);
     type.decode(this.#data, request);
     request.room = writable - TAIL_SIZE;

@@ -1,3 +1,4 @@
+import type { CounterName } from './counters.ts';
 import type { IommuState } from './state.ts';
 import type { Relay } from './relay.ts';
 import type { RequestFields } from './stream.ts';
@@ -34,6 +35,8 @@ export interface RequestContext {
 export interface RequestType {
   readonly type: number;
   readonly name: string;
+  /** What counts requests of the type. */
+  readonly counter?: CounterName;
   /** Bytes of the device-readable part, head included; a shorter one is not parsed. */
   readonly size: number;
   /** Whether this device knows the type at all; if not, the buffer goes back unwritten. */

@@ -71,7 +71,8 @@ export function restoreState(state: IommuState, saved: PlainState): ParkedState 
     throw damaged('two domains of one ID');
   }
   const faults = itemsAt(from, 'faults').map(readFault);
-  const counters = recordOf(from['counters'], 'counters');
+  const saidCounters = recordOf(from['counters'], 'counters');
+  const counters = COUNTER_NAMES.map((name) => [name, numberAt(saidCounters, name)] as const);
   const parked = from['parked'] === undefined ? undefined : readParked(from['parked']);
   const mask = from['pageSizeMask'];
   if (typeof mask !== 'bigint' || mask !== state.settings.pageSizeMask) {
@@ -81,8 +82,7 @@ export function restoreState(state: IommuState, saved: PlainState): ParkedState 
   const negotiated = numberAt(from, 'negotiated') & state.settings.offered;
   const requestSeen = flagAt(from, 'requestSeen');
   const nextPin = numberAt(from, 'nextPin');
-  const pinItems = itemsAt(from, 'pins');
-  for (const item of pinItems) readEndpoint(state, item, 'endpoint');
+  const pins = itemsAt(from, 'pins').map((item) => readPin(state, item));
 
   const changedBypass = state.bypass !== bypass;
   state.forgetDriver();
@@ -98,11 +98,9 @@ export function restoreState(state: IommuState, saved: PlainState): ParkedState 
   state.faults.restore(faults);
   state.pins.adopt(
     nextPin,
-    pinItems.map((item) => readPin(state, item)),
+    pins.map((make) => make()),
   );
-  for (const name of COUNTER_NAMES) {
-    state.counters[name] = numberAt(counters, name);
-  }
+  for (const [name, value] of counters) state.counters[name] = value;
   if (changedBypass && state.stream.wants('bypass')) {
     state.stream.emit({ kind: 'bypass', value: bypass === 1, cause: 'restore' });
   }
@@ -164,24 +162,19 @@ function readFault(from: PlainRecord): FaultReport {
   };
 }
 
-function readPin(state: IommuState, from: PlainRecord): { pin: Pin; waitedFor: boolean } {
+/** Made later: a pin refers to an attachment, which is to be restored first. */
+function readPin(state: IommuState, from: PlainRecord): () => { pin: Pin; waitedFor: boolean } {
   const endpoint = readEndpoint(state, from, 'endpoint');
+  const id = numberAt(from, 'id');
   const range = from['range'];
-  const words = Array.isArray(range) ? range.map(Number) : [];
-  const [startHi = 0, startLo = 0, endHi = 0, endLo = 0] = words;
+  if (!Array.isArray(range) || range.length !== 4) throw damaged('range');
+  const [startHi = 0, startLo = 0, endHi = 0, endLo = 0] = range.map(Number);
   // Of an attachment that is over: what that was makes no difference but for the ID.
   const old = from['domain'] === null ? undefined : new Domain(numberAt(from, 'domain'), false);
-  const pin: Pin = {
-    id: numberAt(from, 'id'),
-    endpoint,
-    domain: flagAt(from, 'current') ? endpoint.domain : old,
-    startHi,
-    startLo,
-    endHi,
-    endLo,
-    live: true,
-  };
-  return { pin, waitedFor: flagAt(from, 'waitedFor') };
+  const current = flagAt(from, 'current');
+  const waitedFor = flagAt(from, 'waitedFor');
+  const fields = { id, endpoint, startHi, startLo, endHi, endLo, live: true };
+  return () => ({ pin: { ...fields, domain: current ? endpoint.domain : old }, waitedFor });
 }
 
 function readParked(saved: PlainState): ParkedState {

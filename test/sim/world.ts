@@ -174,7 +174,12 @@ export class World {
         .map((m) => show(m.start, m.end, m.phys));
       same(`mappings of domain ${id}`, got, want);
       const members = [...(domain?.endpoints ?? [])].map((endpoint) => endpoint.id);
-      same(`endpoints of domain ${id}`, members.toSorted(), [...endpoints].toSorted());
+      const ascending = (a: number, b: number): number => a - b;
+      same(
+        `endpoints of domain ${id}`,
+        members.toSorted(ascending),
+        [...endpoints].toSorted(ascending),
+      );
     }
   }
 

@@ -54,7 +54,7 @@ describe('features and configuration', () => {
     // A wider write reaches it too; the reserved bytes beside it keep their zeros.
     rig.core.configWrite(36, 4, 0xffff_ff00);
     expect(config(rig.device).bypass).toBe(0);
-    expect([...rig.device.config.slice(37)]).toEqual([0, 0, 0]);
+    expect(Array.from(rig.device.config.slice(37))).toEqual([0, 0, 0]);
     rig.core.configWrite(34, 2, 0xffff);
     expect(config(rig.device).probe_size).toBe(512);
   });

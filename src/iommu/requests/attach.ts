@@ -25,6 +25,7 @@ const RESERVED_SIZE = VIRTIO_IOMMU_REQ_ATTACH.size - reserved;
 export const ATTACH: RequestType = {
   type: VIRTIO_IOMMU_T_ATTACH,
   name: 'attach',
+  counter: 'attach',
   size: VIRTIO_IOMMU_REQ_ATTACH.size,
   isKnown: () => true,
   replySize: () => 0,

@@ -16,6 +16,7 @@ const { domain, endpoint } = VIRTIO_IOMMU_REQ_DETACH.offsets;
 export const DETACH: RequestType = {
   type: VIRTIO_IOMMU_T_DETACH,
   name: 'detach',
+  counter: 'detach',
   size: VIRTIO_IOMMU_REQ_DETACH.size,
   isKnown: () => true,
   replySize: () => 0,

@@ -26,6 +26,7 @@ const READ_WRITE = VIRTIO_IOMMU_MAP_F_READ | VIRTIO_IOMMU_MAP_F_WRITE;
 export const MAP: RequestType = {
   type: VIRTIO_IOMMU_T_MAP,
   name: 'map',
+  counter: 'map',
   size: VIRTIO_IOMMU_REQ_MAP.size,
   isKnown: (state) => state.offers(VIRTIO_IOMMU_F_MAP_UNMAP),
   replySize: () => 0,

@@ -16,6 +16,7 @@ const { endpoint } = VIRTIO_IOMMU_REQ_PROBE.offsets;
 export const PROBE: RequestType = {
   type: VIRTIO_IOMMU_T_PROBE,
   name: 'probe',
+  counter: 'probe',
   size: VIRTIO_IOMMU_REQ_PROBE.size,
   isKnown: (state) => state.offers(VIRTIO_IOMMU_F_PROBE),
   replySize: (state) => state.settings.probeSize,

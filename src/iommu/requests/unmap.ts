@@ -19,6 +19,7 @@ const { domain, virt_start, virt_end, reserved } = VIRTIO_IOMMU_REQ_UNMAP.offset
 export const UNMAP: RequestType = {
   type: VIRTIO_IOMMU_T_UNMAP,
   name: 'unmap',
+  counter: 'unmap',
   size: VIRTIO_IOMMU_REQ_UNMAP.size,
   isKnown: (state) => state.offers(VIRTIO_IOMMU_F_MAP_UNMAP),
   replySize: () => 0,

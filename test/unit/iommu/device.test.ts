@@ -1,0 +1,355 @@
+import { describe, expect, test } from 'vitest';
+import { FormatError } from '../../../src/bytes/index.ts';
+import {
+  IommuDebug,
+  IommuDevice,
+  listDomains,
+  listEndpoints,
+  listMappings,
+  translateSpan,
+  type IommuEvent,
+  type RequestType,
+} from '../../../src/iommu/index.ts';
+import { TranslatedDma } from '../../../src/memory/index.ts';
+import type { PlainState } from '../../../src/virtio/index.ts';
+import {
+  attachBytes,
+  mapBytes,
+  OK,
+  RANGE,
+  Rig,
+  unmapBytes,
+  words,
+} from '../../support/iommu-rig.ts';
+
+const attached = (options: ConstructorParameters<typeof Rig>[0] = {}): Rig => {
+  const rig = new Rig({ bootBypass: false, ...options });
+  rig.attach(1, 1);
+  rig.map(1, 0x1000n, 0x1fffn, 0x2000n);
+  return rig;
+};
+
+describe('work per kick', () => {
+  test('is bounded; the rest is done when the device is given time', () => {
+    const rig = new Rig({ limits: { requestsPerKick: 3 } });
+    const at = 0xa_0000;
+    rig.ram.set(attachBytes(1, 1), at);
+    for (let i = 0; i < 8; i++) {
+      const writable = [{ hi: 0, lo: 0xb_0000 + 8 * i, length: 4 }];
+      rig.request.add([{ hi: 0, lo: at, length: 20 }], writable);
+    }
+    const done = (): number => rig.device.state.counters.requests;
+    rig.core.notify(0);
+    expect(done()).toBe(3);
+    expect(rig.core.runPending()).toBe(true);
+    expect(done()).toBe(6);
+    expect(rig.core.runPending()).toBe(false);
+    expect(done()).toBe(8);
+  });
+
+  test('requests behind one that waits are done in order when it is answered', () => {
+    const rig = attached();
+    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
+    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
+    const at = 0xa_0000;
+    rig.ram.set(mapBytes(1, 0x1000n, 0x1fffn, 0x3000n), at);
+    rig.request.add([{ hi: 0, lo: at, length: 36 }], [{ hi: 0, lo: 0xb_0000, length: 4 }]);
+    rig.core.notify(0);
+    expect(rig.answer()).toBe(undefined);
+    if (pin) rig.device.endpoints.release(pin);
+    expect(rig.answer()?.status).toBe(OK);
+    rig.core.runPending();
+    expect(rig.request.poll()?.length).toBe(4);
+    expect(rig.ram[0xb_0000]).toBe(OK);
+    expect(rig.write(1, 0x1000n, 7)).toBe(true);
+    expect(rig.ram[0x3000]).toBe(7);
+  });
+});
+
+describe('accesses in flight', () => {
+  test('never hang a reset, nor the removal of the endpoint', () => {
+    const rig = attached();
+    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
+    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
+    rig.boot();
+    expect(pin?.live).toBe(false);
+    expect(rig.device.isWaiting).toBe(false);
+    rig.attach(1, 1);
+    rig.map(1, 0x1000n, 0x1fffn, 0x2000n);
+    // Releasing what is void has no effect.
+    if (pin) rig.device.endpoints.release(pin);
+    const other = rig.device.endpoints.pin(1, 0x1000n, 1n);
+    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
+    expect(rig.device.isWaiting).toBe(true);
+    rig.device.removeEndpoint(1);
+    expect(other?.live).toBe(false);
+    expect(rig.answer()?.status).toBe(OK);
+  });
+
+  test('a reset of the request queue alone lets go of the waiting request', () => {
+    const rig = attached({ ring: (1n << 32n) | (1n << 40n) });
+    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
+    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
+    rig.core.resetQueue(0);
+    expect(rig.device.isWaiting).toBe(false);
+    if (pin) rig.device.endpoints.release(pin);
+    expect(rig.device.isWaiting).toBe(false);
+  });
+
+  test('are bounded, and need an endpoint and a range', () => {
+    const rig = attached({ limits: { pins: 2 } });
+    const { endpoints } = rig.device;
+    expect(endpoints.pin(9, 0n, 1n)).toBe(undefined);
+    expect(endpoints.pin(1, 5n, 0n)).toBe(undefined);
+    expect(endpoints.pin(1, (1n << 64n) - 1n, 99n)?.endLo).toBe(0xffff_ffff);
+    expect(endpoints.pin(1, 0n, 1n)).toBeDefined();
+    expect(endpoints.pin(1, 0n, 1n)).toBe(undefined);
+  });
+
+  test('of other endpoints, domains and ranges are not waited for', () => {
+    const rig = attached();
+    rig.attach(2, 2);
+    rig.map(2, 0x1000n, 0x1fffn, 0x2000n);
+    rig.device.endpoints.pin(2, 0x1000n, 0x1000n);
+    rig.device.endpoints.pin(1, 0x2000n, 0x1000n);
+    expect(rig.unmap(1, 0x1000n, 0x1fffn)).toBe(OK);
+    expect(rig.unmap(1, 0x2000n, 0x2fffn)).toBe(OK);
+  });
+});
+
+describe('the stream of events', () => {
+  test('tells requests with fields, status and used length, and what changes', () => {
+    const rig = new Rig({ bootBypass: false });
+    rig.attach(1, 1);
+    rig.map(1, 0x1000n, 0x1fffn, 0x2000n, 1);
+    rig.unmap(1, 0x1800n, 0x1fffn);
+    rig.send(words(0x77), 4);
+    rig.write(1, 0x1000n);
+    rig.detach(1, 1);
+    rig.setBypass(1);
+    rig.device.removeEndpoint(2);
+    const virt = { start: 0x1000n, end: 0x1fffn };
+    const base = { kind: 'request', used: 4 };
+    const want: Partial<IommuEvent>[] = [
+      { kind: 'attach', endpoint: 1, domain: 1, bypass: false },
+      {
+        ...base,
+        name: 'attach',
+        type: 1,
+        fields: { domain: 1, endpoint: 1, flags: 0 },
+        status: OK,
+      },
+      { ...base, name: 'map', fields: { domain: 1, virt, phys: 0x2000n, flags: 1 }, status: OK },
+      { ...base, name: 'unmap', status: RANGE },
+      { kind: 'request', name: 'unknown', type: 0x77, used: 0 },
+      {
+        kind: 'fault',
+        reason: 'mapping',
+        endpoint: 1,
+        address: 0x1000n,
+        access: 2,
+        report: 'queued',
+      },
+      { kind: 'detach', endpoint: 1, domain: 1 },
+      { ...base, name: 'detach', status: OK },
+      { kind: 'bypass', value: true, cause: 'driver' },
+      { kind: 'endpoint', endpoint: 2, present: false },
+    ] as never;
+    expect(rig.events.filter(({ kind }) => kind !== 'reset')).toMatchObject(want);
+  });
+
+  test('of translations is given only to who asks for it', () => {
+    const rig = attached();
+    const seen: IommuEvent[] = [];
+    const end = rig.device.stream.subscribe((event) => seen.push(event), ['translation']);
+    rig.read(1, 0x1004n);
+    end();
+    rig.read(1, 0x1004n);
+    const iova = 0x1004n;
+    expect(seen).toEqual([
+      { kind: 'translation', endpoint: 1, iova, length: 1, access: 1, how: 'translated' },
+    ]);
+    expect(rig.events.some(({ kind }) => kind === 'translation')).toBe(false);
+  });
+});
+
+describe('debug and queries', () => {
+  test('list, dump, stat, print, flood and noprint', () => {
+    const msi = { range: { start: 0xfee0_0000n, end: 0xfeef_ffffn }, type: 'msi' } as const;
+    const rig = attached({ endpoints: [{ id: 1, reserved: [msi] }, { id: 0x20 }] });
+    const debug = new IommuDebug(rig.device);
+    expect(debug.list()).toEqual([
+      'endpoint 0x1: domain 1, translated msi 0xfee00000-0xfeefffff',
+      'endpoint 0x20: unattached, blocked',
+    ]);
+    rig.map(1, 0x3000n, 0x3fffn, 0n, 1);
+    expect(debug.dump()).toEqual([
+      'domain 1: endpoints 0x1',
+      '  0x1000-0x1fff -> 0x2000 RW-',
+      '  0x3000-0x3fff -> 0x0 R--',
+    ]);
+    expect(debug.dump(1).at(-1)).toBe('  ... 1 more');
+    expect(debug.stat()).toMatchObject({ attach: 1, map: 2, mapped: 2, requests: 3, kicks: 3 });
+    expect(debug.stat().residentBytes).toBeGreaterThan(0);
+    const lines: string[] = [];
+    debug.print((line) => lines.push(line));
+    rig.unmap(1, 0x3000n, 0x3fffn);
+    rig.read(1, 0x1000n);
+    debug.flood((line) => lines.push(line));
+    rig.read(1, 0x1001n);
+    rig.read(1, 0x9000n);
+    debug.noprint();
+    rig.read(1, 0x1000n);
+    expect(lines).toEqual([
+      'unmap: domain 1 0x3000-0x3fff = OK, used 4',
+      'translated: endpoint 0x1 read 0x1001+1',
+      'fault: mapping, endpoint 0x1 read 0x9000, report queued',
+    ]);
+  });
+
+  test('endpoints, domains, mappings and spans can be asked for', () => {
+    const rig = attached();
+    rig.map(1, 0x2000n, 0x3fffn, 0x8000n);
+    const { state, translation } = rig.device;
+    expect(listEndpoints(state)).toMatchObject([
+      { id: 1, domain: 1, path: 'translated', pins: 0, passedThrough: false },
+      { id: 2, path: 'blocked' },
+    ]);
+    expect(listDomains(state)).toMatchObject([
+      { id: 1, bypass: false, endpoints: [1], mappings: 2 },
+    ]);
+    const within = { start: 0x1fffn, end: 0x1fffn };
+    expect([...listMappings(state, 1, within)]).toEqual([
+      { start: 0x1000n, end: 0x1fffn, physical: 0x2000n, flags: 3 },
+    ]);
+    expect([...listMappings(state, 77)]).toEqual([]);
+    expect(translateSpan(state, translation, 1, 0x1ff0n, 0x20n, 2)).toEqual({
+      pieces: [
+        { iova: 0x1ff0n, length: 16n, physical: 0x2ff0n, how: 'memory' },
+        { iova: 0x2000n, length: 16n, physical: 0x8000n, how: 'memory' },
+      ],
+    });
+    expect(translateSpan(state, translation, 1, 0x3ff0n, 0x20n, 2)).toEqual({ fault: 0x4000n });
+    expect(translateSpan(state, translation, 77, 0n, 1n, 1)).toEqual({ fault: 0n });
+    expect(state.counters.faultsMapping).toBe(0);
+  });
+});
+
+describe('snapshots', () => {
+  test('of a device with mappings, faults and pins are the same after a restore', () => {
+    const rig = attached({ eventBuffers: [] });
+    rig.attach(4, 2, { flags: 1 });
+    rig.read(1, 0x9999n);
+    rig.device.endpoints.pin(1, 0x1000n, 8n);
+    rig.setBypass(1);
+    const saved = rig.core.snapshot();
+    const before = rig.ram.slice();
+    rig.migrate();
+    expect(rig.core.snapshot()).toEqual(saved);
+    expect(rig.ram).toEqual(before);
+    expect(rig.read(1, 0x1000n)).toBe(0);
+    expect(rig.map(1, 0x1000n, 0x1fffn, 0n)).not.toBe(OK);
+  });
+
+  test('that are damaged throw FormatError and change nothing', () => {
+    const rig = attached();
+    const good = rig.device.snapshot() as Record<string, PlainState>;
+    const now = (): PlainState => rig.device.snapshot();
+    const domain = (good['domains'] as Record<string, PlainState>[])[0];
+    const twice = domain?.['mappings'] as Uint8Array;
+    const bad: PlainState[] = [
+      undefined,
+      7,
+      [],
+      { ...good, version: 2 },
+      { ...good, bypass: 'x' },
+      { ...good, endpoints: [] },
+      {
+        ...good,
+        endpoints: [
+          { id: 1, injected: 0 },
+          { id: 77, injected: 0 },
+        ],
+      },
+      { ...good, domains: [{ ...domain, endpoints: [] }] },
+      { ...good, domains: [{ ...domain, endpoints: [1, 77] }] },
+      { ...good, domains: [domain ?? null, { ...domain, id: 2 }] },
+      { ...good, domains: [domain ?? null, { ...domain, endpoints: [2] }] },
+      { ...good, domains: [{ ...domain, mappings: twice.slice(1) }] },
+      { ...good, domains: [{ ...domain, mappings: new Uint8Array([...twice, ...twice]) }] },
+      { ...good, pageSizeMask: 1n },
+      { ...good, faults: 1 },
+      { ...good, counters: {} },
+      { ...good, pins: [{ endpoint: 77 }] },
+      { ...good, pins: [{ endpoint: 1 }] },
+      { ...good, parked: 3 },
+    ];
+    for (const state of bad) {
+      expect(() => rig.device.restore(state)).toThrow(FormatError);
+      expect(now()).toEqual(good);
+    }
+    rig.device.restore(good);
+    expect(now()).toEqual(good);
+  });
+});
+
+describe('several vIOMMUs, and endpoints that come and go', () => {
+  test('the same IDs in two devices have nothing to do with each other', () => {
+    const a = attached();
+    const b = attached();
+    b.unmap(1, 0n, 0xffffn);
+    expect([a.read(1, 0x1000n), b.read(1, 0x1000n)]).toEqual([0, undefined]);
+  });
+
+  test('a removed endpoint reaches nothing; one added with its ID begins anew', () => {
+    const rig = attached();
+    const dma: TranslatedDma = rig.dma(1);
+    expect(dma.readU8(0, 0x1000)).toBe(0);
+    expect(rig.device.removeEndpoint(1)).toBe(true);
+    expect(rig.device.removeEndpoint(1)).toBe(false);
+    expect(dma.readU8(0, 0x1000)).toBe(-1);
+    rig.device.addEndpoint({ id: 1 });
+    expect(dma.readU8(0, 0x1000)).toBe(-1);
+    expect(() => rig.device.addEndpoint({ id: 1 })).toThrow(/exists/);
+    expect(() => rig.device.addEndpoint({ id: 2 ** 32 })).toThrow(RangeError);
+  });
+});
+
+describe('extension points', () => {
+  test('a request type more is a table entry', () => {
+    const echo: RequestType = {
+      type: 0x77,
+      name: 'echo',
+      size: 8,
+      isKnown: () => true,
+      replySize: () => 4,
+      decode: (from, into) => (into.domain = from.getUint32(4, true)),
+      decide: (_context, request) => (request.domain === 0 ? RANGE : OK),
+      apply: ({ reply }, request) => {
+        reply.fill(request.domain);
+        return OK;
+      },
+      show: ({ domain }) => ({ domain }),
+    };
+    const rig = new Rig({ probeSize: 16, extensions: { requests: [echo] } });
+    expect([...rig.send(words(0x77, 9), 8).bytes]).toEqual([9, 9, 9, 9, OK, 0, 0, 0]);
+    expect([...rig.send(words(0x77, 0), 8).bytes]).toEqual([0, 0, 0, 0, RANGE, 0, 0, 0]);
+    expect(rig.events.at(-1)).toMatchObject({ name: 'echo', status: RANGE, used: 8 });
+    expect(rig.probe(1, 16)).toMatchObject({ used: 20, status: OK });
+    expect(() => new IommuDevice({}, { requests: [echo, echo] })).toThrow(RangeError);
+  });
+});
+
+describe('options', () => {
+  test.each([
+    { pageSizeMask: 1n << 64n },
+    { inputRange: { start: 5n, end: 4n } },
+    { domainRange: { start: 0, end: 2 ** 32 } },
+    { probeSize: -1 },
+    { probeSize: 1.5 },
+    { limits: { domains: 0 } },
+    { physicalRange: { start: -1n, end: 4n } },
+  ])('%o describes no device', (options) => {
+    expect(() => new IommuDevice(options)).toThrow(RangeError);
+  });
+});
