@@ -62,8 +62,8 @@ describe('a stock kernel numbers the buses as the topology says', () => {
     expect(bridges.length).toBeGreaterThan(0);
     for (const { host, bridge } of bridges) {
       const bus = bridge.buses.start.toString(16).padStart(2, '0');
-      const name = linuxPciName(bridge.rid, host.segment);
-      expect(log).toMatch(new RegExp(`pci ${name}: PCI bridge to \\[bus ${bus}(-[0-9a-f]{2})?\\]`));
+      const at = linuxPciName(bridge.rid, host.segment);
+      expect(log).toMatch(new RegExp(`pci ${at}: PCI bridge to \\[bus ${bus}(-[0-9a-f]{2})?\\]`));
     }
     for (const { location, device } of model.endpoints) {
       if (device === undefined || location.kind !== 'pci') continue;

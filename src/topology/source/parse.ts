@@ -46,7 +46,7 @@ export function parse(source: SourceText): Parsed {
     .map((error) => syntaxError(source, error));
   if (diagnostics.length > 0) return { diagnostics };
   const reader = new NodeReader(source);
-  const root = document.contents === null ? undefined : reader.read(document.contents as Node);
+  const root = document.contents === null ? undefined : reader.read(document.contents);
   return { ...(root === undefined ? {} : { root }), diagnostics: reader.diagnostics };
 }
 
