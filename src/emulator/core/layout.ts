@@ -69,6 +69,10 @@ export const SYSREG_SLOTS = 256;
 /** v0 to v31, 16 bytes each. */
 export const VREGS = 0x2000;
 
+/** Where vector results are made, and vectors are read to; 64 bytes. */
+export const VRESULT = 0x2200;
+export const VSCRATCH = 0x2220;
+
 /** insn[31:21] to OP_*, a byte each. */
 export const DECODE = 0x4000;
 /** DecodeBitMasks for N:imms:immr (13 bits), 8 bytes each. */

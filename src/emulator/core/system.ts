@@ -171,15 +171,20 @@ function msr(insn: u32, ip: u32, clock: u64): bool {
     setSysreg(slot, value);
     return true;
   }
-  if (slot == 0 || (slot == SR_SCTLR && value & SCTLR_UNSUPPORTED) || !granuleIs4K(slot, value)) {
+  if (slot == 0 || !isSupported(slot, value)) {
     stopAt(STOP_SYSREG, insn, ip);
     return false;
   }
   return writeSpecial(slot, value, clock, ip);
 }
 
-/** TCR_EL1.TG0 must be 00 and TG1 10: 4 KiB, as ID_AA64MMFR0 says. Zero TG1 is that of reset. */
-function granuleIs4K(slot: u32, value: u64): bool {
+/** Values that would change what this core does, stop it. TCR_EL1.TG0 must be 00 and TG1 10: 4 KiB, as ID_AA64MMFR0 says. Zero TG1 is that of reset. */
+/** FPCR: rounding to nearest, no flush to zero, the NaNs that come out; else 0. */
+const FPCR_UNSUPPORTED: u64 = 0x7c80000;
+
+function isSupported(slot: u32, value: u64): bool {
+  if (slot == SR_SCTLR) return (value & SCTLR_UNSUPPORTED) == 0;
+  if (slot == SR_FPCR) return (value & FPCR_UNSUPPORTED) == 0;
   if (slot != SR_TCR) return true;
   const tg1 = (value >> 30) & 3;
   return ((value >> 14) & 3) == 0 && (tg1 == 2 || tg1 == 0);

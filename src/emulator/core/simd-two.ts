@@ -1,0 +1,264 @@
+/** Advanced SIMD with two registers, and across lanes (Arm ARM C4.1). */
+import {
+  absolute,
+  convertSize,
+  fp2,
+  FP_ADD,
+  FP_MAX,
+  FP_MAXNM,
+  FP_MIN,
+  FP_MINNM,
+  fromInteger,
+  negate,
+  rounded,
+  ROUND_AWAY,
+  roundToIntegral,
+  squareRoot,
+  toInteger,
+  wide as valueOf,
+} from './fp-math.ts';
+import { frintMode } from './fp-scalar.ts';
+import { begin, finish, lane, laneS, laneU, result, setScalar, vd, vn } from './lanes.ts';
+import { compareLanes } from './simd-fp.ts';
+import { keepLower } from './simd-three.ts';
+
+/** False for what is not in the set: saturating ones, estimates, FCVTXN. */
+export function twoMisc(insn: u32, scalar: bool): bool {
+  const size = (insn >>> 22) & 3;
+  const opcode = (insn >>> 12) & 31;
+  const u = (insn & 0x20000000) != 0;
+  const whole = (insn & 0x40000000) != 0;
+  if ((opcode >= 12 && opcode <= 15) || opcode >= 22) return floating(insn, scalar, opcode, u);
+  if (opcode == 18 || opcode == 19) return !scalar && changeSize(insn, size, opcode, u);
+  const compares = opcode >= 8 && opcode <= 11;
+  if (scalar) return compares && size == 3 && setScalar(vd(insn), 3, lane2(insn, opcode, u, 3, 0));
+  if (opcode == 2 || opcode == 6) return size != 3 && pairsLong(insn, size, opcode == 6, u);
+  // REV, CLS, CLZ, CNT, NOT and RBIT each have lane sizes of their own.
+  if (opcode == 0) {
+    if (size >= (u ? 2 : 3)) return false;
+    return reverse(insn, size, u ? 2 : 3, whole);
+  }
+  if (opcode == 1) return !u && size == 0 && reverse(insn, 0, 1, whole);
+  if (opcode == 4 ? size == 3 : opcode == 5 ? size > u32(u) : !compares) return false;
+  if (size == 3 && !whole) return false;
+  const width: u32 = opcode == 5 ? 0 : size;
+  const count: u32 = (whole ? 16 : 8) >>> width;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    if (opcode == 5) result(0, n, byte(<u32>lane(vn(insn), 0, n), u, size));
+    else result(width, n, lane2(insn, opcode, u, size, n));
+  }
+  return finish(vd(insn));
+}
+
+/** CNT, NOT, RBIT. */
+function byte(value: u32, u: bool, size: u32): u64 {
+  if (!u) return <u64>popcnt<u32>(value);
+  if (size == 0) return <u64>(~value & 0xff);
+  let turned: u64 = 0;
+  for (let n: u32 = 0; n < 8; n++) turned |= (<u64>((value >>> n) & 1)) << (7 - n);
+  return turned;
+}
+
+/** CLS, CLZ, compares with zero, ABS, NEG. */
+function lane2(insn: u32, opcode: u32, u: bool, size: u32, n: u32): u64 {
+  const a = laneS(vn(insn), size, n);
+  const bits: u64 = 8 << size;
+  switch (opcode) {
+    case 4:
+      if (u) return clz<u64>(lane(vn(insn), size, n)) - (64 - bits);
+      return clz<u64>(<u64>((a >> 63) ^ a)) - (64 - bits) - 1;
+    case 8:
+      return u ? (a >= 0 ? -1 : 0) : a > 0 ? -1 : 0;
+    case 9:
+      return u ? (a <= 0 ? -1 : 0) : a == 0 ? -1 : 0;
+    case 10:
+      return a < 0 ? -1 : 0;
+    default:
+      return <u64>(u ? -a : a < 0 ? -a : a);
+  }
+}
+
+/** REV64, REV32, REV16: lanes turned round within 1 << group bytes. */
+function reverse(insn: u32, size: u32, group: u32, whole: bool): bool {
+  const count: u32 = (whole ? 16 : 8) >>> size;
+  const turn: u32 = (1 << (group - size)) - 1;
+  begin();
+  for (let n: u32 = 0; n < count; n++) result(size, n, lane(vn(insn), size, n ^ turn));
+  return finish(vd(insn));
+}
+
+/** SADDLP, UADDLP, SADALP, UADALP. */
+function pairsLong(insn: u32, size: u32, adds: bool, u: bool): bool {
+  const count: u32 = (insn & 0x40000000 ? 8 : 4) >>> size;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const sum = laneU(vn(insn), size, 2 * n, u) + laneU(vn(insn), size, 2 * n + 1, u);
+    result(size + 1, n, adds ? sum + lane(vd(insn), size + 1, n) : sum);
+  }
+  return finish(vd(insn));
+}
+
+/** XTN, SHLL. */
+function changeSize(insn: u32, size: u32, opcode: u32, u: bool): bool {
+  if (size == 3 || (opcode == 19) != u) return false;
+  const upper = (insn & 0x40000000) != 0;
+  const count: u32 = 8 >>> size;
+  begin();
+  if (opcode == 19) {
+    const skip: u32 = upper ? count : 0;
+    for (let n: u32 = 0; n < count; n++)
+      result(size + 1, n, lane(vn(insn), size, n + skip) << (8 << size));
+    return finish(vd(insn));
+  }
+  for (let n: u32 = 0; n < count; n++)
+    result(size, upper ? n + count : n, lane(vn(insn), size + 1, n));
+  return keepLower(insn, upper);
+}
+
+function floating(insn: u32, scalar: bool, opcode: u32, u: bool): bool {
+  const size: u32 = insn & 0x400000 ? 3 : 2;
+  const a = (insn & 0x800000) != 0;
+  const whole = (insn & 0x40000000) != 0;
+  if (opcode == 22 || opcode == 23) return !scalar && !u && !a && convertLanes(insn, opcode, size);
+  if (!scalar && size == 3 && !whole) return false;
+  const kind = (u ? 64 : 0) | (a ? 32 : 0) | opcode;
+  if (!isFloating(kind) || (scalar && !isScalarFloating(opcode))) return false;
+  const count: u32 = scalar ? 1 : (whole ? 16 : 8) >>> size;
+  begin();
+  for (let n: u32 = 0; n < count; n++)
+    result(size, n, floatLane(kind, size, lane(vn(insn), size, n)));
+  return finish(vd(insn));
+}
+
+/** Compares, and conversions to and from integers, have scalar forms here; the rest is fp-scalar's. */
+function isScalarFloating(opcode: u32): bool {
+  return opcode <= 14 || (opcode >= 26 && opcode <= 29);
+}
+
+/** U:a:opcode of what `floatLane` knows. */
+function isFloating(kind: u32): bool {
+  const opcode = kind & 31;
+  const a = (kind & 32) != 0;
+  const u = (kind & 64) != 0;
+  switch (opcode) {
+    case 12:
+    case 13:
+      return a;
+    case 14:
+      return a && !u;
+    case 15:
+    case 27:
+      return a || opcode == 27;
+    case 24:
+    case 25:
+      // FRINTN, FRINTM, FRINTP, FRINTZ; FRINTA, FRINTX, FRINTI.
+      return !(opcode == 24 && u && a);
+    case 26:
+      return true;
+    case 28:
+    case 29:
+      return !a;
+    case 31:
+      return u && a;
+    default:
+      return false;
+  }
+}
+
+function floatLane(kind: u32, size: u32, value: u64): u64 {
+  const opcode = kind & 31;
+  const a: u32 = (kind >>> 5) & 1;
+  const u = (kind & 64) != 0;
+  switch (opcode) {
+    case 12:
+      return compareLanes(u ? 1 : 2, size, value, 0);
+    case 13:
+      return u ? compareLanes(1, size, 0, value) : compareLanes(0, size, value, 0);
+    case 14:
+      return compareLanes(2, size, 0, value);
+    case 15:
+      return u ? negate(size, value) : absolute(size, value);
+    case 24:
+    case 25:
+      // o2:o1 counts N, P, M, Z, and with U A, -, X, I.
+      return roundToIntegral(size, value, frintMode((u ? 4 : 0) | ((opcode & 1) << 1) | a));
+    case 26:
+    case 27:
+      return toInteger(rounded(valueOf(size, value), ((opcode & 1) << 1) | a), u, size == 3);
+    case 28:
+      return toInteger(rounded(valueOf(size, value), ROUND_AWAY), u, size == 3);
+    case 29:
+      if (size == 2 && !u) return fromInteger(2, <u64>(<i64>(<i32>value)), false, 0);
+      return fromInteger(size, value, u, 0);
+    default:
+      return squareRoot(size, value);
+  }
+}
+
+/** FCVTN, FCVTL between 32 and 64 bits; those with 16 bits are not here. */
+function convertLanes(insn: u32, opcode: u32, size: u32): bool {
+  if (size != 3) return false;
+  const upper = (insn & 0x40000000) != 0;
+  begin();
+  if (opcode == 23) {
+    for (let n: u32 = 0; n < 2; n++)
+      result(3, n, convertSize(2, lane(vn(insn), 2, upper ? n + 2 : n)));
+    return finish(vd(insn));
+  }
+  for (let n: u32 = 0; n < 2; n++)
+    result(2, upper ? n + 2 : n, convertSize(3, lane(vn(insn), 3, n)));
+  return keepLower(insn, upper);
+}
+
+/** ADDV, SMAXV …, SADDLV, UADDLV, FMAXV … */
+export function acrossLanes(insn: u32): bool {
+  const size = (insn >>> 22) & 3;
+  const opcode = (insn >>> 12) & 31;
+  const u = (insn & 0x20000000) != 0;
+  const whole = (insn & 0x40000000) != 0;
+  if (opcode == 12 || opcode == 15) return floatAcross(insn, opcode, u, whole);
+  if (size == 3 || (size == 2 && !whole)) return false;
+  const isLong = opcode == 3;
+  const isSum = opcode == 27 && !u;
+  if (!isLong && !isSum && opcode != 10 && opcode != 26) return false;
+  const count: u32 = (whole ? 16 : 8) >>> size;
+  let total = laneU(vn(insn), size, 0, u);
+  for (let n: u32 = 1; n < count; n++) {
+    const value = laneU(vn(insn), size, n, u);
+    const less = u ? value < total : <i64>value < <i64>total;
+    if (isLong || isSum) total += value;
+    else if (opcode == 26 ? less : !less) total = value;
+  }
+  return setScalar(vd(insn), isLong ? size + 1 : size, total);
+}
+
+/** FMAXNMV, FMINNMV, FMAXV, FMINV: neighbours first. */
+function floatAcross(insn: u32, opcode: u32, u: bool, whole: bool): bool {
+  if (!u || !whole || insn & 0x400000) return false;
+  const least = (insn & 0x800000) != 0;
+  const kind = opcode == 12 ? (least ? FP_MINNM : FP_MAXNM) : least ? FP_MIN : FP_MAX;
+  const v = vn(insn);
+  const low = fp2(kind, 2, lane(v, 2, 0), lane(v, 2, 1));
+  const high = fp2(kind, 2, lane(v, 2, 2), lane(v, 2, 3));
+  return setScalar(vd(insn), 2, fp2(kind, 2, low, high));
+}
+
+/** ADDP (scalar), FADDP, FMAXP …: both lanes of one register. */
+export function pairwiseScalar(insn: u32): bool {
+  const opcode = (insn >>> 12) & 31;
+  const u = (insn & 0x20000000) != 0;
+  const v = vn(insn);
+  if (!u) {
+    if (opcode != 27 || ((insn >>> 22) & 3) != 3) return false;
+    return setScalar(vd(insn), 3, load<u64>(v) + load<u64>(v, 8));
+  }
+  const size: u32 = insn & 0x400000 ? 3 : 2;
+  const least = (insn & 0x800000) != 0;
+  let kind: u32;
+  if (opcode == 13 && !least) kind = FP_ADD;
+  else if (opcode == 12) kind = least ? FP_MINNM : FP_MAXNM;
+  else if (opcode == 15) kind = least ? FP_MIN : FP_MAX;
+  else return false;
+  return setScalar(vd(insn), size, fp2(kind, size, lane(v, size, 0), lane(v, size, 1)));
+}
