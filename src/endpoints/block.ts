@@ -54,6 +54,8 @@ export interface BlockOptions {
 
 /** Requests of one kick, after which others get their turn. */
 const REQUESTS_PER_KICK = 256;
+/** Bytes of data of one kick, at least one request: the same page may be named again and again. */
+const BYTES_PER_KICK = 64 * 2 ** 20;
 /** Bytes of one request: a chain may name the same page a million times. */
 const REQUEST_BYTES_MAX = 64 * 2 ** 20;
 /** Bytes that are copied at a time, so that views of guest memory stay few. */
@@ -118,13 +120,15 @@ export class VirtioBlock implements VirtioDevice {
     const queue = this.#host?.queue(index);
     if (queue === undefined) return;
     let done = 0;
-    for (; done < REQUESTS_PER_KICK; done++) {
+    let bytes = 0;
+    for (; done < REQUESTS_PER_KICK && bytes < BYTES_PER_KICK; done++) {
       const chain = queue.pop();
       if (chain === undefined) break;
+      bytes += chain.readableLength + chain.writableLength;
       queue.push(chain, this.#answer(chain));
     }
     this.#host?.signal(index);
-    if (done === REQUESTS_PER_KICK) this.#host?.kickLater(index);
+    if (done === REQUESTS_PER_KICK || bytes >= BYTES_PER_KICK) this.#host?.kickLater(index);
   }
 
   reset(): void {}

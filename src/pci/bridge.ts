@@ -45,11 +45,18 @@ export interface BridgeHooks {
 /** A PCI-to-PCI bridge: type 1 header, secondary bus, forwarding windows (PCI-to-PCI Bridge 1.2). */
 export class PciBridge extends PciFunction implements BridgeLike {
   readonly secondary: PciBus;
+  readonly #conventional: boolean;
   #above: BusSide | undefined;
 
-  constructor(options: PciFunctionOptions, part: Pick<BridgePart, 'express' | 'extended'>) {
+  /** @param conventional whether the bus below is conventional PCI, where requests have no ID */
+  constructor(
+    options: PciFunctionOptions,
+    part: Pick<BridgePart, 'express' | 'extended'>,
+    conventional = false,
+  ) {
     const hooks: BridgeHooks = { moved: () => undefined, control: () => undefined };
     super(options, { ...part, headerType: PCI_HEADER_TYPE_BRIDGE, registers: bridgeHeader(hooks) });
+    this.#conventional = conventional;
     this.secondary = new PciBus(this.#side());
     hooks.moved = () => this.#above?.decodeChanged();
     hooks.control = (now, before) => {
@@ -60,6 +67,7 @@ export class PciBridge extends PciFunction implements BridgeLike {
   override plugged(bus: BusSide, devfn: number, multi: boolean): void {
     this.#above = bus;
     super.plugged(bus, devfn, multi);
+    this.secondary.announce();
   }
 
   override unplugged(): void {
@@ -97,6 +105,12 @@ export class PciBridge extends PciFunction implements BridgeLike {
         return number();
       },
       isRoot: false,
+      // A bridge to conventional PCI gives requests its secondary bus, device 0, function 0
+      // (PCI Express to PCI/PCI-X Bridge 1.0, 2.3).
+      sourceOf: (rid) => {
+        const seen = this.#conventional ? number() << 8 : rid;
+        return this.#above?.sourceOf(seen) ?? seen;
+      },
       decodeChanged: () => this.#above?.decodeChanged(),
       // INTx lines turn by the device number at each bridge (PCI-to-PCI Bridge 1.2, 9.1).
       intx: (devfn, pin, level) => {
@@ -113,6 +127,7 @@ export function pciePciBridge(options: BridgeOptions): PciBridge {
   return new PciBridge(
     { ...options, vendorId, deviceId, classCode: PCI_CLASS_BRIDGE_PCI, interruptPin: 1 },
     { express: expressCapability({ type: 'pci-bridge' }) },
+    true,
   );
 }
 

@@ -61,6 +61,11 @@ export class PciBus implements BusSide {
     return fn;
   }
 
+  /** For the bridge above: it was plugged in, with what is below it. */
+  announce(): void {
+    for (const devfn of this.#functions.keys()) this.#announce(devfn);
+  }
+
   /** The function that answers to a bus number and place below here. */
   find(bus: number, devfn: number): PciFunction | undefined {
     if (bus === this.number) return this.at(devfn);
@@ -86,6 +91,10 @@ export class PciBus implements BusSide {
       fn.reset();
       if (isBridge(fn)) fn.secondary.reset();
     }
+  }
+
+  sourceOf(rid: number): number {
+    return this.#upstream.sourceOf(rid);
   }
 
   decodeChanged(): void {

@@ -146,6 +146,12 @@ export class PciFunction {
     return this.#bus === undefined ? undefined : (this.#bus.number << 8) | this.devfn;
   }
 
+  /** The requester ID that IOMMUs and doorbells see, which is not its own behind conventional PCI. */
+  get sourceId(): number | undefined {
+    const own = this.requesterId;
+    return own === undefined ? undefined : this.#bus?.sourceOf(own);
+  }
+
   /** Memory Space Enable. */
   get memoryEnabled(): boolean {
     return (this.config.get(PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) !== 0;
@@ -167,11 +173,15 @@ export class PciFunction {
     this.#updateIntx();
   }
 
-  /** For the bus: it was pulled. Its interrupt line falls and nothing of it reaches memory any more. */
+  /**
+   * For the bus: it was pulled. Its interrupt line falls, nothing of it reaches memory any more, and
+   * without power it forgets everything.
+   */
   unplugged(): void {
     this.dma.enabled = false;
     this.#drive(false);
     this.#bus = undefined;
+    this.reset();
   }
 
   /** Memory behind a BAR, whether it is mapped or not; ones where there is no such BAR. */

@@ -63,6 +63,7 @@ export class PciHost {
     this.root = new PciBus({
       number: start,
       isRoot: true,
+      sourceOf: (rid) => rid,
       decodeChanged: () => void (this.#stale = true),
       intx: (devfn, pin, level) => this.#pin(devfn, pin, level),
     });

@@ -4,6 +4,11 @@ export interface BusSide {
   readonly number: number;
   /** Whether the bus is a root complex's own. */
   readonly isRoot: boolean;
+  /**
+   * The requester ID that the root complex sees for one of this bus: its own, or that of the bridge to
+   * conventional PCI that it is behind.
+   */
+  sourceOf(rid: number): number;
   /** BARs, windows or decode enables changed. */
   decodeChanged(): void;
   /** An interrupt pin (1–4) of one of its functions changed. */

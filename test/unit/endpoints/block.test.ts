@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { structBytes } from '../../../src/bytes/index.ts';
-import { MemoryStore, VirtioBlock, type BlockEvent } from '../../../src/endpoints/index.ts';
+import {
+  MemoryStore,
+  VirtioBlock,
+  type BlockEvent,
+  type BlockStore,
+} from '../../../src/endpoints/index.ts';
 import {
   VIRTIO_BLK_DISCARD_WRITE_ZEROES,
   VIRTIO_BLK_F_FLUSH,
@@ -246,4 +251,48 @@ describe('a disk', () => {
     expect(it.events).toEqual([]);
     expect(it.rig.common('device_status', 1) & 0x40).toBe(0x40);
   });
+});
+
+test('a guest that names the same memory over and over gets its turn, and no more', () => {
+  const read: number[] = [];
+  const store: BlockStore = {
+    size: 64 * 2 ** 20,
+    readOnly: false,
+    read: (offset, into) => {
+      read.push(offset + into.length);
+      return true;
+    },
+    write: () => false,
+    flush: () => false,
+  };
+  let woken = 0;
+  const rig = new VirtioRig(new VirtioBlock({ store }), { wake: () => void woken++ });
+  rig.start();
+  const huge = segment(rig.arena.alloc(2 ** 21), 2 ** 21);
+  const last = rig.arena.hold(new Uint8Array([0xee]));
+  const ask = rig.arena.hold(structBytes(VIRTIO_BLK_REQ, 'le', { type: VIRTIO_BLK_T_IN }));
+  // Three requests of 32 MiB each, in 2 MiB of memory; then one of 66 MiB, which is refused.
+  for (let i = 0; i < 3; i++)
+    rig.queues[0]?.add([ask], [...Array<BufferSegment>(16).fill(huge), last]);
+  rig.queues[0]?.add([ask], [...Array<BufferSegment>(33).fill(huge), last]);
+  rig.notify(0);
+  expect([read.length, woken]).toEqual([64, 1]);
+  expect(Math.max(...read)).toBe(32 * 2 ** 20);
+  rig.function.core.runPending();
+  rig.function.core.runPending();
+  expect(read.length).toBe(96);
+  expect(rig.arena.get(addressIn(last), 1)[0]).toBe(1);
+  // What the store cannot do is an I/O error, or not known.
+  rig.run(
+    0,
+    [rig.arena.hold(structBytes(VIRTIO_BLK_REQ, 'le', { type: VIRTIO_BLK_T_FLUSH }))],
+    [last],
+  );
+  expect(rig.arena.get(addressIn(last), 1)[0]).toBe(1);
+  rig.run(
+    0,
+    [rig.arena.hold(structBytes(VIRTIO_BLK_REQ, 'le', { type: VIRTIO_BLK_T_DISCARD }))],
+    [last],
+  );
+  expect(rig.arena.get(addressIn(last), 1)[0]).toBe(2);
 });

@@ -109,6 +109,24 @@ describe('a peer', () => {
     expect(ask(new NetPeer(), datagram('0009'))).toEqual([]);
   });
 
+  test('does not answer what would not fit a frame', () => {
+    const peer = new NetPeer();
+    // 1500 bytes of UDP to port 7 fit; with one more the packet is too long for Ethernet.
+    const datagram = (length: number, checksum: string): Uint8Array =>
+      frame(
+        PEER,
+        GUEST,
+        '0800',
+        `45 00 ${(28 + length).toString(16).padStart(4, '0')} 0001 4000 40 11 ${checksum}`,
+        '0a00020f 0a000202',
+        `c000 0007 ${(8 + length).toString(16).padStart(4, '0')} 0000`,
+        'aa'.repeat(length),
+      );
+    expect(ask(peer, datagram(1472, '1d00'))).toHaveLength(1);
+    expect(ask(peer, datagram(1473, '1cff'))).toEqual([]);
+    expect(peer.counters.ignored).toBe(1);
+  });
+
   test('ignores what is not for it, and counts what is damaged', () => {
     const peer = new NetPeer();
     const elsewhere = frame('525400999999', GUEST, '0800', '00'.repeat(46));

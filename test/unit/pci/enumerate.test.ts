@@ -60,6 +60,10 @@ describe('scanning', () => {
     expect(at.below.fn.requesterId).toBe(0x0100);
     expect(at.conventional.fn.requesterId).toBe(0x0228);
     expect(guest.host.find(0x0228)).toBe(at.conventional.fn);
+    // What arrives at the root complex: a bridge to conventional PCI speaks for all behind it.
+    expect([at.alone, at.below, at.conventional].map(({ fn }) => fn.sourceId)).toEqual([
+      0x0010, 0x0100, 0x0200,
+    ]);
   });
 
   test('a host whose first bus is not 0 has its configuration space from there on', () => {

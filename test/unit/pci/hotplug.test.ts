@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RootPort } from '../../../src/pci/index.ts';
+import { pciePciBridge, RootPort } from '../../../src/pci/index.ts';
 import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX } from '../../../src/spec/pci-config.ts';
 import { DOORBELL, host, memory, sample } from './fixture.ts';
 import { PciGuest } from './guest.ts';
@@ -118,6 +118,31 @@ describe('a slot', () => {
     expect(slotStatus(it)).toBe(0x40);
     expect(linkUp(it)).toBe(true);
   });
+});
+
+test('a bridge comes and goes with what is below it', () => {
+  const it = setup();
+  const { dma } = memory();
+  const bridge = pciePciBridge({ name: 'bridge', dma });
+  const { fn } = sample(dma, { express: false });
+  bridge.secondary.plug(0x18, fn);
+  it.port.insert(bridge);
+  expect(it.guest.scan(0)).toEqual([PORT, 0x0100, 0x0218]);
+  it.guest.assign(0x0218);
+  expect(fn.dma.readU8(0, 0x4000_0000)).toBe(0);
+  fn.setIntx(true);
+  expect(it.lines).toEqual([true]);
+  it.port.eject();
+  expect(it.lines).toEqual([true, false]);
+  expect(fn.dma.readU8(0, 0x4000_0000)).toBe(-1);
+  expect(fn.requesterId).toBeUndefined();
+  it.port.insert(bridge);
+  // Without power all was forgotten.
+  expect(it.guest.read(0x0100, 0x18, 4)).toBe(0);
+  expect(it.guest.scan(0)).toEqual([PORT, 0x0100, 0x0218]);
+  expect(fn.requesterId).toBe(0x0218);
+  fn.setIntx(true);
+  expect(it.lines).toEqual([true, false, true]);
 });
 
 test('a place that is taken cannot be taken again', () => {
