@@ -12,13 +12,7 @@ import {
 
 /** What a port answers; the names are the vIOMMU's. */
 export type PortOutcome =
-  | 'ok'
-  | 'no-memory'
-  | 'out-of-range'
-  | 'invalid'
-  | 'busy'
-  | 'io-error'
-  | 'lost';
+  'ok' | 'no-memory' | 'out-of-range' | 'invalid' | 'busy' | 'io-error' | 'lost';
 
 const OUTCOMES: Readonly<Record<HostErrno, PortOutcome>> = {
   EINVAL: 'out-of-range',

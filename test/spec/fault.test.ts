@@ -109,6 +109,17 @@ describe('fault reports', () => {
     expect(rig.faults().map(({ length }) => length)).toEqual([0, 0, 24]);
   });
 
+  test('D58: no driver keeps the device busy with such buffers', () => {
+    const rig = faulting({ eventBuffers: [0, 0, 0, 0, 24], eventQueueSize: 4 });
+    rig.write(1, 0x1234n);
+    for (let i = 0; i < 4; i++) rig.giveEventBuffer(i === 3 ? 24 : 0);
+    rig.core.runPending();
+    rig.core.notify(1);
+    expect(rig.faults().map(({ length }) => length)).toContain(0);
+    rig.giveEventBuffer(24, true);
+    expect(rig.device.state.faults.size).toBe(0);
+  });
+
   test('D59: what is nobody`s fault in particular asks for a reset, and is no event', () => {
     const port: PassthroughPort = {
       pageSizeMask: 0x1000n,

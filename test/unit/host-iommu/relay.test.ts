@@ -13,6 +13,8 @@ import {
   type RigOptions,
 } from '../../support/iommu-rig.ts';
 
+const ALL = (1n << 64n) - 1n;
+
 interface Passed {
   readonly rig: Rig;
   readonly a: HostContainer;
@@ -117,6 +119,47 @@ describe('mappings of passed-through endpoints', () => {
     expect(held(a)).toEqual(held(b));
     expect(held(a)).toHaveLength(3);
     expect(rig.core.status & 0x40).toBe(0);
+  });
+
+  test('a host that loses its old mappings in a failed ATTACH makes the device ask for a reset', () => {
+    const { rig, a } = passed();
+    rig.attach(1, 1);
+    rig.map(1, 0n, 0xfffn, 0n);
+    rig.attach(2, 3);
+    rig.map(2, 0n, 0xfffn, 0n);
+    // Neither the new domain nor, afterwards, the old one.
+    a.inject('map', 'EIO', 0, 2);
+    expect(rig.attach(2, 1)).toBe(UNSUPP);
+    expect(rig.core.status & 0x40).toBe(0x40);
+    expect(rig.device.state.endpoints.get(1)?.domain?.id).toBe(1);
+    rig.boot();
+    expect(rig.attach(1, 1)).toBe(OK);
+  });
+
+  test('a host that does not take back its own half of a MAP makes it ask for one too', () => {
+    const { rig, a } = passed();
+    rig.attach(1, 1);
+    a.inject('map', 'EIO', 1);
+    a.inject('unmap', 'EIO');
+    expect(rig.map(1, 0x7000_0000n, 0x7001_ffffn, 0xf_0000n)).toBe(DEVERR);
+    expect(rig.core.status & 0x40).toBe(0x40);
+  });
+
+  test('an own region wins over the host`s window, and one MSI region is left', () => {
+    const own = { range: { start: 0xfee1_0000n, end: 0xfee1_ffffn }, type: 'msi' } as const;
+    const window = { range: { start: 0xfee0_0000n, end: 0xfeef_ffffn }, type: 'msi' } as const;
+    const host = new HostContainer({ reserved: [window], aperture: [{ start: 0n, end: ALL }] });
+    const port = new HostPort(host, new GuestMemory());
+    const rig = new Rig({ endpoints: [{ id: 1, reserved: [own], port }] });
+    expect(rig.device.endpoints.get(1)?.regions.list).toEqual([
+      { range: { start: 0xfee0_0000n, end: 0xfee0_ffffn }, type: 'reserved' },
+      own,
+      { range: { start: 0xfee2_0000n, end: 0xfeef_ffffn }, type: 'reserved' },
+    ]);
+    const hole = { range: { start: 0xfee1_0000n, end: 0xfee1_ffffn }, type: 'reserved' } as const;
+    const cut = new Rig({ endpoints: [{ id: 1, reserved: [hole], port }] });
+    const types = cut.device.endpoints.get(1)?.regions.list.map(({ type }) => type);
+    expect(types).toEqual(['reserved', 'reserved', 'reserved']);
   });
 
   test('a host that does not let itself be undone makes the device ask for a reset', () => {
