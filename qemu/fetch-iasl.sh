@@ -60,6 +60,7 @@ option=
 [ -r "$keyring" ] && option="[signed-by=$keyring] "
 
 # Every repository of the host that is a distribution's main one is tried in turn.
+# shellcheck disable=SC2016 # apt fills these in, not the shell
 mirrors=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
   awk '$2 !~ /-(security|updates|backports)/ && !seen[$1]++ { print $1 }')
 [ -n "$mirrors" ] || fail "apt has no source to take a mirror from"

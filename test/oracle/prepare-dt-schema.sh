@@ -37,7 +37,7 @@ source=$(apt-cache search --names-only '^linux-source-6\.[0-9]+$' | awk '{ print
 packages=$(apt-cache depends --recurse --important dt-schema |
   awk '/^(dt-schema|python3-[a-z0-9.-]+|libyaml-[0-9-]+)$/')
 [ -n "$packages" ] || fail "apt knows no dt-schema package"
-# shellcheck disable=SC2086 -- a list of names
+# shellcheck disable=SC2086 # a list of names
 (cd "$work/deb" && apt-get -q download $packages "$source") >"$work/log" 2>&1 || {
   tail -n 3 "$work/log" >&2
   fail "apt-get download failed"

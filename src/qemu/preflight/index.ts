@@ -7,7 +7,7 @@ import { regionRules } from './regions.ts';
 import { runPreflightRule, type PreflightRule } from './rule.ts';
 import { viommuRules } from './viommus.ts';
 
-export type { PreflightRule, Wish } from './rule.ts';
+export type { PreflightRule } from './rule.ts';
 export { TREE_BYTES_MAX } from './machine.ts';
 
 /** Every rule, in the order it is run. */

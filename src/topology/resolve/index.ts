@@ -1,2 +1,2 @@
-export { resolve, type Resolved } from './resolve.ts';
+export { resolve } from './resolve.ts';
 export { computeCoverage, lookUpCoverage } from './coverage.ts';

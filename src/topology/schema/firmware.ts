@@ -117,7 +117,5 @@ export const firmware = section('Which descriptions the guest is given.', {
   overrides: overrides.optional(),
 });
 
-export type FirmwareInput = z.output<typeof firmware>;
 export type OverridesInput = z.output<typeof overrides>;
 export type ViotNodeInput = z.output<typeof viotNode>;
-export type HostOverridesInput = z.output<typeof hostOverrides>;

@@ -215,9 +215,7 @@ export const expect = section('Expectations that replace what the topology impli
 
 export type PciHostInput = z.output<typeof host>;
 export type BridgeInput = z.output<typeof bridge>;
-export type MachineInput = z.output<typeof machine>;
 export type ViommuInput = z.output<typeof viommu>;
 export type RingInput = z.output<typeof ring>;
 export type DoorbellInput = z.output<typeof doorbell>;
 export type RegionInput = z.output<typeof region>;
-export type ExpectInput = z.output<typeof expect>;
