@@ -27,7 +27,7 @@ import { PciBus, type BridgeLike } from './bus.ts';
 import type { ConfigRegister } from './config-space.ts';
 import { expressCapability } from './express.ts';
 import { PciFunction, type BridgePart, type PciFunctionOptions } from './function.ts';
-import type { BusSide } from './tree.ts';
+import type { BusSide, Upstream } from './tree.ts';
 
 export interface BridgeOptions {
   readonly name: string;
@@ -97,8 +97,11 @@ export class PciBridge extends PciFunction implements BridgeLike {
     return [plain, prefetchable].filter(({ start, end }) => start <= end);
   }
 
+  /** The secondary bus has functions now, or none. */
+  protected populated(_there: boolean): void {}
+
   /** The secondary bus's view upstream. */
-  #side(): BusSide {
+  #side(): Upstream {
     const number = (): number => this.config.get(PCI_SECONDARY_BUS, 1);
     return {
       get number() {
@@ -111,6 +114,7 @@ export class PciBridge extends PciFunction implements BridgeLike {
         const seen = this.#conventional ? number() << 8 : rid;
         return this.#above?.sourceOf(seen) ?? seen;
       },
+      populated: (there) => this.populated(there),
       decodeChanged: () => this.#above?.decodeChanged(),
       // INTx lines turn by the device number at each bridge (PCI-to-PCI Bridge 1.2, 9.1).
       intx: (devfn, pin, level) => {

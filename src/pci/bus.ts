@@ -48,6 +48,7 @@ export class PciBus implements BusSide {
     }
     this.#functions.set(devfn, fn);
     this.#announce(devfn);
+    this.#upstream.populated?.(true);
     this.decodeChanged();
   }
 
@@ -57,6 +58,7 @@ export class PciBus implements BusSide {
     fn.unplugged();
     this.#functions.delete(devfn);
     this.#announce(devfn);
+    this.#upstream.populated?.(this.#functions.size > 0);
     this.decodeChanged();
     return fn;
   }

@@ -82,27 +82,26 @@ export class RootPort extends PciBridge {
   /** Puts a function in the slot. Others of the same device may follow; the guest is told each time. */
   insert(fn: PciFunction, functionNumber = 0): void {
     this.secondary.plug(functionNumber, fn);
-    this.#present(true, true);
+    this.#tell();
   }
 
   /** Puts a function in while nobody looks: when the machine is made, or restored. */
   install(fn: PciFunction, functionNumber = 0): void {
     this.secondary.plug(functionNumber, fn);
-    this.#present(true, false);
   }
 
   /** Pulls all functions of the slot, and answers them. */
   eject(): PciFunction[] {
     const gone = this.secondary.functions;
     for (const fn of gone) this.secondary.unplug(fn.devfn);
-    if (gone.length > 0) this.#present(false, true);
+    if (gone.length > 0) this.#tell();
     return gone;
   }
 
   override reset(): void {
     super.reset();
     this.#asserted = false;
-    this.#present(this.secondary.functions.length > 0, false);
+    this.populated(this.secondary.functions.length > 0);
   }
 
   override restore(state: PciFunctionState): void {
@@ -110,12 +109,15 @@ export class RootPort extends PciBridge {
     this.#asserted = this.#wanted() !== 0;
   }
 
-  #present(there: boolean, tell: boolean): void {
+  /** Presence and link state follow what is in the slot, however it came there. */
+  protected override populated(there: boolean): void {
     const at = this.#express;
     this.config.setBits(at + PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_PDS, there);
     this.config.setBits(at + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_DLLLA, there);
-    if (!tell) return;
-    this.config.setBits(at + PCI_EXP_SLTSTA, EVENTS, true);
+  }
+
+  #tell(): void {
+    this.config.setBits(this.#express + PCI_EXP_SLTSTA, EVENTS, true);
     this.#updateInterrupt();
   }
 

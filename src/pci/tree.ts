@@ -16,4 +16,7 @@ export interface BusSide {
 }
 
 /** What is above a bus: a bridge, or the host. */
-export type Upstream = BusSide;
+export interface Upstream extends BusSide {
+  /** Whether anything is on the bus, told at each change of it. */
+  populated?(there: boolean): void;
+}

@@ -111,6 +111,16 @@ describe('a slot', () => {
     expect(it.messages).toHaveLength(1);
   });
 
+  test('presence follows the bus below, however a function came there', () => {
+    const it = setup();
+    listen(it, true);
+    it.port.secondary.plug(0, sample(memory().dma).fn);
+    expect([slotStatus(it), linkUp(it)]).toEqual([0x40, true]);
+    it.port.secondary.unplug(0);
+    expect([slotStatus(it), linkUp(it)]).toEqual([0, false]);
+    expect(it.messages).toEqual([]);
+  });
+
   test('presence outlives a reset', () => {
     const it = setup();
     it.port.insert(sample(memory().dma).fn);
