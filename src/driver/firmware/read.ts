@@ -1,0 +1,11 @@
+import type { GuestFirmware } from '../platform.ts';
+import { readAcpi } from './acpi.ts';
+import { readTree } from './tree.ts';
+import type { FirmwareView, ReadContext } from './view.ts';
+
+/** @throws FormatError when the firmware cannot be read at all */
+export function readFirmware(firmware: GuestFirmware, context: ReadContext): FirmwareView {
+  return firmware.kind === 'device-tree'
+    ? readTree(firmware.blob, context)
+    : readAcpi(firmware, context);
+}
