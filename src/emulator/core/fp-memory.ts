@@ -193,6 +193,17 @@ function lanesOf(insn: u32, start: u64, ip: u32): u32 {
   // Q:S:size, of which the bits that do not count lanes are cut off.
   let index = (wide << 3) | ((insn >>> 10) & 7);
   const replicate = size == 3;
+  const flagS = (insn & 0x1000) != 0;
+  const unallocated =
+    size == 3
+      ? (insn & 0x400000) == 0 || flagS
+      : size == 1
+        ? (low & 1) != 0
+        : size == 2 && ((low & 2) != 0 || (low == 1 && flagS));
+  if (unallocated) {
+    refuse(insn, ip);
+    return 0;
+  }
   if (replicate) size = low;
   else if (size == 2 && low & 1) size = 3;
   index >>>= size;

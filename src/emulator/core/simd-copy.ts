@@ -43,11 +43,13 @@ export function simdCopy(insn: u32, scalar: bool): bool {
       setLane(vd(insn), size, index, getX(rn(insn)));
       return true;
     case 5: {
+      if (size > (wide ? 2 : 1)) return false;
       const value = laneS(vn(insn), size, index);
       setX(rd(insn), wide ? <u64>value : (<u64>value) & 0xffffffff);
       return true;
     }
     case 7:
+      if (wide != (size == 3)) return false;
       setX(rd(insn), lane(vn(insn), size, index));
       return true;
     default:

@@ -30,6 +30,8 @@ export function twoMisc(insn: u32, scalar: bool): bool {
   const whole = (insn & 0x40000000) != 0;
   if ((opcode >= 12 && opcode <= 15) || opcode >= 22) return floating(insn, scalar, opcode, u);
   if (opcode == 18 || opcode == 19) return !scalar && changeSize(insn, size, opcode, u);
+  // CMLT has no form with U set.
+  if (opcode == 10 && u) return false;
   const compares = opcode >= 8 && opcode <= 11;
   if (scalar) return compares && size == 3 && setScalar(vd(insn), 3, lane2(insn, opcode, u, 3, 0));
   if (opcode == 2 || opcode == 6) return size != 3 && pairsLong(insn, size, opcode == 6, u);
