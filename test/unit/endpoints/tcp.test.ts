@@ -169,6 +169,21 @@ describe('the echo service', () => {
     expect(client.send(TCP_ACK)).toEqual([]);
   });
 
+  test('answers a SYN again, and an acknowledgement of what it never sent', () => {
+    const client = new Client(new NetPeer(), 7);
+    const [first] = client.send(TCP_SYN);
+    expect(client.send(TCP_SYN)).toEqual([first]);
+    expect(client.peer.connections).toBe(1);
+    client.seq = (client.seq + 1) >>> 0;
+    client.ack = ((first?.seq ?? 0) + 1) >>> 0;
+    client.send(TCP_ACK);
+    const [late] = client.send(TCP_SYN, undefined, { seq: 5 });
+    expect([late?.flags, late?.ack]).toEqual([TCP_ACK, client.seq]);
+    const [ahead] = client.send(TCP_ACK, pattern(8), { ack: client.ack + 1000 });
+    expect([ahead?.flags, ahead?.ack]).toEqual([TCP_ACK, client.seq]);
+    expect(client.send(TCP_ACK, pattern(8))[0]?.data.length).toBe(8);
+  });
+
   test('takes what comes again once, and what comes too early not at all', () => {
     const client = new Client(new NetPeer(), 7);
     client.open();
