@@ -16,7 +16,7 @@ function newest(files) {
 }
 
 /** Makes `out` as `build` in package.json does; answers its path. */
-export async function buildCore(out = join(root, 'build/emulator/core.wasm'), text = undefined) {
+export async function buildCore(out = join(root, 'build/emulator/core.wasm'), text) {
   const inputs = readdirSync(sources).map((name) => join(sources, name));
   inputs.push(transform, fileURLToPath(import.meta.url));
   const built = statSync(out, { throwIfNoEntry: false });
@@ -26,15 +26,23 @@ export async function buildCore(out = join(root, 'build/emulator/core.wasm'), te
   const draft = `${out}.${process.pid}`;
   const argv = [
     join(sources, 'index.ts'),
-    ...['--outFile', draft, '--transform', transform, '--runtime', 'stub', '--enable', 'simd'],
-    ...['--importMemory', '--noExportMemory', '--initialMemory', '16', '--use', 'abort='],
-    ...['--optimizeLevel', '3', '--shrinkLevel', '0', '--noAssert'],
-    ...(text === undefined ? [] : ['--textFile', text]),
+    `--outFile=${draft}`,
+    `--transform=${transform}`,
+    '--runtime=stub',
+    '--importMemory',
+    '--noExportMemory',
+    '--initialMemory=16',
+    '--use=abort=',
+    '--optimizeLevel=3',
+    '--shrinkLevel=0',
+    '--noAssert',
   ];
+  if (text !== undefined) argv.push(`--textFile=${text}`);
   const { error, stderr } = await asc.main(argv, {});
+  const details = /** @type {{ toString(): string }} */ (stderr).toString();
   if (error) {
     rmSync(draft, { force: true });
-    throw new Error(`asc: ${error.message}\n${stderr.toString()}`);
+    throw new Error(`asc: ${error.message}\n${details}`);
   }
   renameSync(draft, out);
   return out;

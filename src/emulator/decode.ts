@@ -107,10 +107,8 @@ function addShifted(opS: string, w: number, x: number): [string, number][] {
 
 /** Loads and stores of one register: size and opc count up in the order of the OP_ numbers. */
 function loadsAndStores(mode: string, bit21: string, first: number): [string, number][] {
-  const sizesAndOpcs = [
-    ...['0000', '0001', '0010', '0011', '0100', '0101', '0110', '0111'],
-    ...['1000', '1001', '1010', '1100', '1101', '1110'],
-  ];
+  const sizesAndOpcs =
+    '0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1100 1101 1110'.split(' ');
   return sizesAndOpcs.map((bits, index) => [
     `${bits.slice(0, 2)}1110${mode}${bits.slice(2)}${bit21}`,
     first + index,

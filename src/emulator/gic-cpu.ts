@@ -13,7 +13,7 @@ import {
   GICC_RPR,
   GICC_SIZE,
 } from '../spec/gicv2.ts';
-import type { Gic } from './gicv2.ts';
+import type { GicInterrupts } from './gic-interrupts.ts';
 import type { Region } from './regions.ts';
 
 /** Architecture version 2, implementer Arm. */
@@ -26,9 +26,9 @@ export class CpuInterface {
   control = 0;
   mask = 0;
   binaryPoint = 0;
-  readonly #gic: Gic;
+  readonly #gic: GicInterrupts;
 
-  constructor(gic: Gic) {
+  constructor(gic: GicInterrupts) {
     this.#gic = gic;
   }
 

@@ -16,7 +16,7 @@ import {
   GICD_SIZE,
   GICD_TYPER,
 } from '../spec/gicv2.ts';
-import { GIC_INTERRUPTS, type Gic } from './gicv2.ts';
+import { GIC_INTERRUPTS, type GicInterrupts } from './gic-interrupts.ts';
 import type { Region } from './regions.ts';
 
 /** Implementer Arm. */
@@ -30,9 +30,9 @@ const PRIVATE = 32;
 export class Distributor {
   /** GICD_CTLR: interrupts are forwarded at all. */
   on = false;
-  readonly #gic: Gic;
+  readonly #gic: GicInterrupts;
 
-  constructor(gic: Gic) {
+  constructor(gic: GicInterrupts) {
     this.#gic = gic;
   }
 

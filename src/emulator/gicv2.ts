@@ -1,10 +1,9 @@
 import { GIC_SPI_FIRST, GIC_SPURIOUS } from '../spec/gicv2.ts';
 import { CpuInterface } from './gic-cpu.ts';
 import { Distributor } from './gic-distributor.ts';
+import { GIC_INTERRUPTS, type GicInterrupts } from './gic-interrupts.ts';
 import type { Region } from './regions.ts';
 
-/** Number of interrupts: SGIs, PPIs and 224 SPIs. */
-export const GIC_INTERRUPTS = 256;
 const IDLE_PRIORITY = 0x100;
 
 /** State of the interrupt controller, as plain data; arrays by interrupt number. */
@@ -27,7 +26,7 @@ export interface GicState {
  *
  * Interrupts are numbered as the GIC does: SPI n is 32 + n.
  */
-export class Gic {
+export class Gic implements GicInterrupts {
   readonly enabled = new Uint8Array(GIC_INTERRUPTS);
   /** Pending by an edge, by a write to GICD_ISPENDR, or as an SGI. */
   readonly latched = new Uint8Array(GIC_INTERRUPTS);
