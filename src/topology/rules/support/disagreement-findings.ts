@@ -1,8 +1,9 @@
 import { hex } from '../../../bytes/index.ts';
 import type { Facts, Finding } from '../../facts.ts';
 import type { Endpoint } from '../../model.ts';
-import { disagreements, type Answer, type Disagreement } from './disagreement.ts';
+import { disagreements, type Disagreement } from './disagreement.ts';
 import { groupBy } from './group.ts';
+import type { Answer } from './pieces.ts';
 import { showRids } from './text.ts';
 
 type Tell = (it: Disagreement, who: string) => Omit<Finding, 'place'>;

@@ -1,19 +1,11 @@
 import type { Range } from '../../../bytes/index.ts';
-import type { Place } from '../../diagnostic.ts';
 import type { Facts } from '../../facts.ts';
 import type { CoverageRow, Endpoint, Model, PciHost } from '../../model.ts';
 import { groupBy } from './group.ts';
 import { isViommu } from './match.ts';
+import { pieces, type Answer } from './pieces.ts';
 import { clip, ridsOf, type Run } from './rid-map.ts';
 import { views, type View } from './views.ts';
-
-/** What one side says about a run of requester IDs. */
-export interface Answer {
-  readonly iommu: string;
-  /** Endpoint ID of the first requester ID. */
-  readonly id: number;
-  readonly place: Place;
-}
 
 /** Requester IDs for which a description says something else than the topology. */
 export interface Disagreement {
@@ -50,7 +42,7 @@ function compare(model: Model, view: View): Disagreement[] {
   const coverage = groupBy(model.coverage, (it) => it.host);
   for (const host of model.hosts) {
     const window = ridsOf(host.buses);
-    const wanted = coverage.get(host.id) ?? [];
+    const wanted = (coverage.get(host.id) ?? []).map(runOf);
     const got = clip(view.runs(host), window);
     for (const piece of pieces(wanted, got)) {
       if (piece.rids.start === piece.rids.end && isViommu(model, host.segment, piece.rids.start)) {
@@ -65,6 +57,10 @@ function compare(model: Model, view: View): Disagreement[] {
     if (disagreement !== undefined) found.push(disagreement);
   }
   return found;
+}
+
+function runOf({ rids, viommu, endpointId, place }: CoverageRow): Run {
+  return { rids, to: { iommu: viommu, id: endpointId }, place };
 }
 
 function platform(view: View, endpoint: Endpoint): Disagreement | undefined {
@@ -120,59 +116,4 @@ function within(sorted: readonly Endpoint[], rids: Range<number>): Endpoint[] {
     found.push(it);
   }
   return found;
-}
-
-interface Piece {
-  readonly rids: Range<number>;
-  readonly wanted?: Answer;
-  readonly got?: Answer;
-}
-
-/** The runs of requester IDs for which two ascending, disjoint lists disagree; one linear walk. */
-export function* pieces(wanted: readonly CoverageRow[], got: readonly Run[]): Generator<Piece> {
-  let w = 0;
-  let g = 0;
-  let at = 0;
-  for (;;) {
-    const row = wanted[w];
-    const run = got[g];
-    if (row === undefined && run === undefined) return;
-    if (row !== undefined && row.rids.end < at) {
-      w++;
-      continue;
-    }
-    if (run !== undefined && run.rids.end < at) {
-      g++;
-      continue;
-    }
-    const rowStart = Math.max(at, row?.rids.start ?? Infinity);
-    const runStart = Math.max(at, run?.rids.start ?? Infinity);
-    at = Math.min(rowStart, runStart);
-    const inRow = row !== undefined && rowStart === at ? row : undefined;
-    const inRun = run !== undefined && runStart === at ? run : undefined;
-    const end = Math.min(inRow?.rids.end ?? rowStart - 1, inRun?.rids.end ?? runStart - 1);
-    const piece = disagree(inRow, inRun, { start: at, end });
-    if (piece !== undefined) yield piece;
-    at = end + 1;
-  }
-}
-
-function disagree(
-  row: CoverageRow | undefined,
-  run: Run | undefined,
-  rids: Range<number>,
-): Piece | undefined {
-  if (run?.broken !== undefined) return undefined;
-  const wanted = row && {
-    iommu: row.viommu,
-    id: row.endpointId + (rids.start - row.rids.start),
-    place: row.place,
-  };
-  const got = run?.to && {
-    iommu: run.to.iommu,
-    id: run.to.id + (rids.start - run.rids.start),
-    place: run.place,
-  };
-  if (wanted?.iommu === got?.iommu && wanted?.id === got?.id) return undefined;
-  return { rids, ...(wanted && { wanted }), ...(got && { got }) };
 }

@@ -20,6 +20,7 @@ import {
   ridMap,
   row,
   tree,
+  treeDevice,
   treeHost,
   treeIommu,
   viot,
@@ -218,12 +219,64 @@ describe('tree-and-viot-disagree', () => {
         tree: tree({
           hosts: [treeHost({ iommuMap: ridMap([row(0x10, 'viommu0', outputBase, 8)]) })],
         }),
-        viot: viot(),
+        viot: viot({ nodes: [IOMMU, viotRange(64, 0x10, 0x17)] }),
       });
     expect(check('tree-and-viot-disagree', both(0x10))).toEqual([]);
-    expect(check('tree-and-viot-disagree', both(0x110))[0]?.message).toBe(
-      '00:02.0-00:02.7: the device tree says viommu0, endpoint ID 0x110; VIOT says viommu0, 0x10',
-    );
+    expect(check('tree-and-viot-disagree', both(0x110)).map((one) => one.message)).toEqual([
+      '00:02.0-00:02.7: the device tree says viommu0, endpoint ID 0x110; VIOT says viommu0, endpoint ID 0x10',
+    ]);
+  });
+
+  const machines = (
+    ...[treeChange, viotNodes]: [Parameters<typeof tree>[0], ViotNode[]]
+  ): string[] =>
+    check(
+      'tree-and-viot-disagree',
+      firmware({ tree: tree(treeChange), viot: viot({ nodes: viotNodes }) }),
+    ).map(({ severity, message }) => `${severity}: ${message}`);
+  const pci = (rid: number, segment = 0): ViotNode =>
+    node({ type: 'pci-iommu', offset: 48, segment, rid });
+
+  it('names the IOMMU that only one of them has, and whom it translates', () => {
+    expect(machines({}, [pci(0x18), viotRange(64, 0, 0xffff)])).toEqual([
+      'error: VIOT has an IOMMU at 00:03.0: the device tree has none there',
+      'error: the device tree has the IOMMU viommu0: VIOT has none there',
+      'error: 00:00.0-00:00.7: the device tree says viommu0, endpoint ID 0x0; VIOT says the IOMMU at 00:03.0, endpoint ID 0x0',
+      'error: 00:01.1-ff:1f.7: the device tree says viommu0, endpoint ID 0x9; VIOT says the IOMMU at 00:03.0, endpoint ID 0x9',
+    ]);
+  });
+
+  it('finds requester IDs that only one of them translates, but not the hole of the IOMMU', () => {
+    expect(machines({}, [pci(8), viotRange(64, 0, 0xfeff)])).toEqual([
+      'error: ff:00.0-ff:1f.7: the device tree says viommu0, endpoint ID 0xff00; VIOT says no IOMMU',
+    ]);
+  });
+
+  it('finds a segment that only VIOT has, a disabled or foreign IOMMU is left alone', () => {
+    const other = viotRange(88, 0, 7, { segments: { start: 3, end: 4 } });
+    expect(machines({}, [pci(8), viotRange(64, 0, 0xffff), other])).toEqual([
+      'error: VIOT translates segments 3-4: the device tree has no host there',
+    ]);
+    const map = ridMap([row(0, 'smmu', 0, 0x10000)]);
+    const smmu = treeIommu({ key: 'smmu', virtio: false, location: { kind: 'mmio', base: 1n } });
+    const off = treeIommu({ enabled: false });
+    expect(machines({ hosts: [treeHost({ iommuMap: map })], iommus: [smmu, off] }, [])).toEqual([]);
+  });
+
+  it('compares platform devices by their address', () => {
+    const iommus = [{ target: { key: 'viommu0' }, ids: [7], place: at() }];
+    const at1 = treeDevice({ base: 0x1000n, iommus });
+    const both = [pci(8), viotRange(64, 0, 0xffff)];
+    const endpoint = (base: bigint, id: number): ViotNode =>
+      node({ type: 'mmio-endpoint', offset: 88, endpoint: id, base, output: 48 });
+    expect(machines({ devices: [at1] }, [...both, endpoint(0x1000n, 7)])).toEqual([]);
+    expect(machines({ devices: [at1] }, [...both, endpoint(0x1000n, 8)])).toEqual([
+      'error: the device at 0x1000: the device tree says viommu0, endpoint ID 0x7; VIOT says viommu0, endpoint ID 0x8',
+    ]);
+    expect(machines({ devices: [at1] }, [...both, endpoint(0x2000n, 7)])).toEqual([
+      'error: the device at 0x1000: the device tree says viommu0, endpoint ID 0x7; VIOT says no IOMMU',
+      'error: the device at 0x2000: the device tree says no IOMMU; VIOT says viommu0, endpoint ID 0x7',
+    ]);
   });
 });
 
