@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { FormatError } from '../bytes/index.ts';
 import { FdtTreeError } from '../fdt/index.ts';
+import { FirmwareError } from '../firmware/index.ts';
 import { EnvironmentError } from '../guest/index.ts';
 import { QemuError, releaseEverything } from '../qemu/index.ts';
 import { EXIT, InputError, type ExitCode } from './exit.ts';
@@ -59,6 +60,10 @@ function explain(error: unknown, io: Io): ExitCode {
   if (error instanceof FdtTreeError) {
     io.err(`viommu-topo: this cannot be a device tree: ${error.message} [${error.code}]\n`);
     return EXIT.INPUT;
+  }
+  if (error instanceof FirmwareError && error.code === 'outputs/no-space') {
+    io.err(`viommu-topo: ${error.message}\n  cure: ${error.cure ?? 'make room'}\n`);
+    return EXIT.ENVIRONMENT;
   }
   if (error instanceof QemuError) {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n`);

@@ -8,6 +8,8 @@ export type FirmwareErrorCode =
   | 'merge/no-device'
   | 'outputs/exists'
   | 'outputs/name'
+  | 'outputs/no-space'
+  | 'outputs/unwritable'
   | 'rsdp/address'
   | 'rsdp/not-found'
   | 'rsdp/xsdt';
@@ -16,9 +18,16 @@ export type FirmwareErrorCode =
 export class FirmwareError extends Error {
   override readonly name = 'FirmwareError';
   readonly code: FirmwareErrorCode;
+  /** What to do about it, where one thing helps. */
+  readonly cure: string | undefined;
 
-  constructor(code: FirmwareErrorCode, message: string) {
-    super(message);
+  constructor(
+    code: FirmwareErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly cure?: string } = {},
+  ) {
+    super(message, options);
     this.code = code;
+    this.cure = options.cure;
   }
 }

@@ -95,9 +95,9 @@ function outputs(
   }
 }
 
-/** What keeps firmware from being made or written is the user's to mend, not ours. */
+/** What keeps firmware from being made or written is the user's to mend; a full disk, the machine's. */
 function asInputError(error: unknown): unknown {
-  if (error instanceof FirmwareError)
-    return new InputError(error.message, undefined, { cause: error });
+  if (error instanceof FirmwareError && error.code !== 'outputs/no-space')
+    return new InputError(error.message, error.cure, { cause: error });
   return error;
 }

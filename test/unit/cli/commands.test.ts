@@ -186,3 +186,15 @@ describe('the command line itself', () => {
     }
   });
 });
+
+describe('where build writes', () => {
+  test('what the file system refuses is the user’s to mend: a sentence, a cure, exit 2', async () => {
+    for (const dir of ['/proc/out', join(scratch, 'n'.repeat(300))]) {
+      const { code, err } = await cli('build', ONE, '-o', dir);
+      expect(code).toBe(2);
+      expect(err).toContain('cannot write to');
+      expect(err).toContain('cure:');
+      expect(err).not.toContain('mistake of viommu-topo');
+    }
+  });
+});

@@ -1,8 +1,21 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FirmwareError, MARKER, writeOutputs } from '../../../src/firmware/index.ts';
+import { asOutputError } from '../../../src/firmware/output-error.ts';
 
 let folder = '';
 
@@ -80,4 +93,99 @@ test('when a file cannot be written, nothing appears', async () => {
   const broken = new Map([...files, ['bad', { not: 'bytes' } as unknown as string]]);
   await expect(writeOutputs(join(folder, 'out'), broken)).rejects.toThrow();
   expect(await readdir(folder)).toEqual([]);
+});
+
+describe('what the file system refuses has a sentence and a cure, and leaves nothing behind', () => {
+  const coded = (code: string): unknown => expect.objectContaining({ code }) as unknown;
+
+  test('a folder in which nothing can be made ends at once', async () => {
+    await expect(writeOutputs('/proc/viommu-topo-out', files)).rejects.toEqual(
+      coded('outputs/unwritable'),
+    );
+  }, 5000);
+
+  test('a link that leads nowhere', async () => {
+    await symlink(join(folder, 'gone'), join(folder, 'out'));
+    await expect(writeOutputs(join(folder, 'out'), files)).rejects.toThrow(/leads nowhere/);
+    await expect(writeOutputs(join(folder, 'out/deeper'), files)).rejects.toEqual(
+      coded('outputs/unwritable'),
+    );
+    expect(await readdir(folder)).toEqual(['out']);
+  });
+
+  test('a file where a folder is needed', async () => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(writeOutputs(join(folder, 'file/out'), files)).rejects.toThrow(/not a directory/);
+  });
+
+  test('a name that is too long, and no folder stays that was made for it', async () => {
+    const dir = join(folder, 'made', 'n'.repeat(250));
+    await expect(writeOutputs(dir, files)).rejects.toThrow(/name is too long/);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test.each([
+    ['EACCES', 'outputs/unwritable'],
+    ['EROFS', 'outputs/unwritable'],
+    ['EBUSY', 'outputs/unwritable'],
+    ['ESTRANGE', 'outputs/unwritable'],
+    ['ENOSPC', 'outputs/no-space'],
+    ['EDQUOT', 'outputs/no-space'],
+  ])('%s is %s', (code, expected) => {
+    const cause = Object.assign(new Error('no'), { code, syscall: 'write' });
+    const said = asOutputError(cause, 'out');
+    expect(said).toMatchObject({ code: expected, cause });
+    expect((said as FirmwareError).cure).toMatch(/\w/);
+  });
+
+  test('an error that is not of the file system stays what it is', () => {
+    const bug = new TypeError('ours');
+    expect(asOutputError(bug, 'out')).toBe(bug);
+  });
+});
+
+test('a link to a directory stays a link; the directory behind it is replaced', async () => {
+  await mkdir(join(folder, 'real'));
+  await symlink('real', join(folder, 'link'));
+  await writeOutputs(join(folder, 'link'), files);
+  expect(await readlink(join(folder, 'link'))).toBe('real');
+  expect(await readdir(join(folder, 'real'))).toContain('boot.sh');
+  expect((await readdir(folder)).toSorted()).toEqual(['link', 'real']);
+});
+
+test('permissions of a directory that is replaced stay', async () => {
+  const dir = join(folder, 'out');
+  await writeOutputs(dir, files);
+  await chmod(dir, 0o700);
+  await writeOutputs(dir, files);
+  expect((await stat(dir)).mode & 0o777).toBe(0o700);
+});
+
+test('a directory that somebody works in stays the same directory', async () => {
+  const dir = join(folder, 'out');
+  await writeOutputs(dir, files, { products: ['disk0.img'] });
+  await writeFile(join(dir, 'disk0.img'), 'old');
+  await mkdir(join(dir, '.viommu-topo.new-1-dead'));
+  const { ino } = await stat(dir);
+  const script = `
+    import { writeOutputs } from ${JSON.stringify(new URL('../../../src/firmware/index.ts', import.meta.url).pathname)};
+    await writeOutputs('.', new Map([['viot.aml', 'x'], ['boot.sh', 'new']]));`;
+  const file = join(folder, 'run.mts');
+  await writeFile(file, script);
+  const jiti = new URL('../../../node_modules/jiti/lib/jiti-cli.mjs', import.meta.url).pathname;
+  execFileSync(process.execPath, [jiti, file], { cwd: dir });
+  expect((await stat(dir)).ino).toBe(ino);
+  expect((await readdir(dir)).toSorted()).toEqual([MARKER, 'boot.sh', 'viot.aml']);
+  expect(await readFile(join(dir, 'boot.sh'), 'utf8')).toBe('new');
+  expect(await readFile(join(dir, MARKER), 'utf8')).not.toContain('topology.dtb');
+  await writeOutputs(dir, files);
+  expect((await readdir(folder)).toSorted()).toEqual(['out', 'run.mts']);
+});
+
+test('what the outputs make is theirs, and goes with them', async () => {
+  const dir = join(folder, 'out');
+  await writeOutputs(dir, files, { products: ['disk0.img'] });
+  await writeFile(join(dir, 'disk0.img'), 'sectors');
+  await writeOutputs(dir, files, { products: ['disk0.img'] });
+  expect((await readdir(dir)).toSorted()).toEqual([MARKER, 'boot.sh', 'topology.dtb']);
 });
