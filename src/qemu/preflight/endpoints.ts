@@ -4,9 +4,7 @@ import type { Finding, Model, PciHost, Place } from '../../topology/index.ts';
 import { busName, busNumbers } from '../bus-numbers.ts';
 import { qemuDevice } from '../devices.ts';
 import { Q35, VIRT, virtioMmioSlot } from '../virt-board.ts';
-import type { PreflightRule, Wish } from './rule.ts';
-
-const emulator = 'Run it on the emulator board.';
+import { MODEL_BACKEND, type PreflightRule, type Wish } from './rule.ts';
 
 const onQemu = (model: Model): boolean => model.board !== 'emulator';
 
@@ -37,7 +35,7 @@ function* platform({ model }: Wish): Iterable<Finding> {
         yield {
           place: at,
           message: `${endpoint.id}: QEMU's ${model.board} has no ${device.kind} at ${hex(location.base)}`,
-          cure: 'Use a virtio device in one of the virtio-mmio slots of virt, or the emulator board.',
+          cure: 'Use a virtio device in one of the virtio-mmio slots of virt, or boot it with `--backend model`.',
         };
       }
     }
@@ -220,7 +218,7 @@ export const endpointRules: readonly PreflightRule[] = [
     summary: 'No platform device is behind a vIOMMU.',
     severity: 'error',
     effect: 'QEMU never translates the DMA of virtio-mmio devices: it works, unprotected.',
-    cure: `${emulator} Or make it a PCI function.`,
+    cure: `${MODEL_BACKEND} Or make it a PCI function.`,
     check: platform,
   },
   {
@@ -228,7 +226,7 @@ export const endpointRules: readonly PreflightRule[] = [
     summary: 'Every device is one that QEMU has.',
     severity: 'error',
     effect: 'The device would be missing from the machine.',
-    cure: `Use virtio-blk, virtio-net, virtio-rng, edu, e1000e, nvme or xhci. ${emulator}`,
+    cure: `Use virtio-blk, virtio-net, virtio-rng, edu, e1000e, nvme or xhci. ${MODEL_BACKEND}`,
     check: kinds,
   },
   {
@@ -237,7 +235,7 @@ export const endpointRules: readonly PreflightRule[] = [
     severity: 'error',
     effect:
       "QEMU knows only the bridge's requester ID; PROBE of the device fails and it bypasses, silently.",
-    cure: `Use a root port. ${emulator}`,
+    cure: `Use a root port. ${MODEL_BACKEND}`,
     check: conventional,
   },
   {

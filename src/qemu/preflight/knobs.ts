@@ -100,7 +100,7 @@ function* queues({ model }: Wish): Iterable<Finding> {
   }
 }
 
-const knobs = 'Leave the key out, or run it on the emulator board, whose vIOMMU has the knob.';
+const knobs = 'Leave the key out, or boot it with `--backend model`, whose vIOMMU has the knob.';
 
 /** Rules on what a vIOMMU offers. */
 export const knobRules: readonly PreflightRule[] = [

@@ -1,9 +1,7 @@
 import { hex, showRange, sizeOf } from '../../bytes/index.ts';
 import type { Finding, Model } from '../../topology/index.ts';
 import { VIRT } from '../virt-board.ts';
-import type { PreflightRule } from './rule.ts';
-
-const emulator = 'Run it on the emulator board (board: emulator), which has no such limit.';
+import { MODEL_BACKEND, type PreflightRule } from './rule.ts';
 
 /** QEMU edits the tree it is given and doubles its buffer; above this nothing is ever printed. */
 export const TREE_BYTES_MAX = 2 ** 20 - 10_000;
@@ -93,7 +91,7 @@ export const machineRules: readonly PreflightRule[] = [
     summary: 'The board is one that QEMU has.',
     severity: 'error',
     effect: 'There is no QEMU machine to start.',
-    cure: 'Use `--backend emulator`, or extend virt-arm64 or q35.',
+    cure: 'Boot it with `--backend model`, or extend virt-arm64 or q35.',
     check: board,
   },
   {
@@ -118,7 +116,7 @@ export const machineRules: readonly PreflightRule[] = [
     severity: 'error',
     effect:
       'The kernel never prints a line: it cannot map a tree above 2 MiB, and QEMU doubles it.',
-    cure: `Use ranges instead of single endpoints, or remove padding. ${emulator}`,
+    cure: `Use ranges instead of single endpoints, or remove padding. ${MODEL_BACKEND}`,
     check: tree,
   },
 ];

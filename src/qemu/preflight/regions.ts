@@ -105,7 +105,7 @@ function* regions({ model }: Wish): Iterable<Finding> {
       yield {
         place: region.place,
         message: `${region.id} is for single endpoints; QEMU's regions are those of the whole vIOMMU`,
-        cure: 'State `viommu:` instead of `endpoints:`, or run it on the emulator board.',
+        cure: 'State `viommu:` instead of `endpoints:`, or boot it with `--backend model`.',
       };
     }
   }
@@ -133,7 +133,7 @@ export const regionRules: readonly PreflightRule[] = [
     severity: 'error',
     effect:
       'The guest sees other reserved regions than the topology says, or loses its interrupts.',
-    cure: 'Reserved: a vIOMMU over PCI. Mapped: a vIOMMU over virtio-mmio on virt. Other doorbells: the emulator board.',
+    cure: 'Reserved: a vIOMMU over PCI. Mapped: a vIOMMU over virtio-mmio on virt. Other doorbells: `--backend model`.',
     check: doorbell,
   },
   {
@@ -149,7 +149,7 @@ export const regionRules: readonly PreflightRule[] = [
     summary: 'Regions told by PROBE are of a whole vIOMMU on a machine without an MSI region.',
     severity: 'error',
     effect: 'QEMU refuses to start: "array size property … may not be set more than once".',
-    cure: 'Use virt with a GICv3 and no `its` doorbell, say it in the device tree, or run it on the emulator board.',
+    cure: 'Use virt with a GICv3 and no `its` doorbell, say it in the device tree, or boot it with `--backend model`.',
     check: regions,
   },
 ];

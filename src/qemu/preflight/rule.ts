@@ -25,6 +25,10 @@ export interface PreflightRule {
   readonly check: (wish: Wish) => Iterable<Finding>;
 }
 
+/** The alternative where nothing in the topology is to change. */
+export const MODEL_BACKEND =
+  'Boot it with `--backend model`, whose devices are our own and have no such limit.';
+
 /** Runs one rule. */
 export function runPreflightRule(rule: PreflightRule, wish: Wish): Diagnostic[] {
   return Array.from(rule.check(wish), (finding) => ({

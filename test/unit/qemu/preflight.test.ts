@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 import {
@@ -281,5 +281,29 @@ describe('preflight', () => {
     const page = readFileSync('docs/reference/qemu.md', 'utf8');
     const documented = [...page.matchAll(/^### `(qemu-[a-z-]+)`$/gm)].map(([, id]) => id);
     expect(documented).toEqual(PREFLIGHT_RULES.map(({ id }) => id));
+  });
+
+  test('the reference has each rule in its own words', () => {
+    const page = readFileSync('docs/reference/qemu.md', 'utf8');
+    for (const { id, summary, effect, cure } of PREFLIGHT_RULES) {
+      const section = page.split(`### \`${id}\`\n`)[1]?.split('\n### ')[0] ?? '';
+      for (const text of [summary, effect, cure]) expect(section).toContain(text);
+    }
+  });
+
+  test('no cure sends anyone to a backend that does not exist', () => {
+    const backends = new Set(
+      readdirSync('src/backends').flatMap((file) => {
+        const source = readFileSync(`src/backends/${file}`, 'utf8');
+        return [...source.matchAll(/^\s+name: '([a-z-]+)',$/gm)].map(([, name]) => name);
+      }),
+    );
+    expect([...backends]).toContain('qemu');
+    const found = CASES.flatMap(({ text, options }) => preflight(load(text), options));
+    const cures = [...PREFLIGHT_RULES, ...found].map(({ cure }) => cure ?? '');
+    const named = cures.flatMap((cure) => [...cure.matchAll(/--backend ([a-z-]+)/g)]);
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.map(([, name]) => name).filter((name) => !backends.has(name))).toEqual([]);
+    expect(cures.filter((cure) => /(on|or) the emulator/.test(cure))).toEqual([]);
   });
 });
