@@ -2,3 +2,4 @@ export { bootAndJudge } from './boot.ts';
 export { builtImages, imagesFrom } from './firmware-images.ts';
 export { qemuBackend } from './qemu.ts';
 export type { QemuBackendOptions } from './qemu-prepare.ts';
+export { modelBackend, type ModelBackendOptions } from './model.ts';

@@ -25,6 +25,8 @@ export interface GuestOptions {
   readonly kernel?: KernelModel;
   /** `identity`: default domains pass, as with `iommu.passthrough=1`. */
   readonly defaultDomain?: 'DMA' | 'identity';
+  /** Told of the log's lines before anything is printed: what a guest that panics leaves behind. */
+  readonly onLog?: (lines: readonly string[]) => void;
 }
 
 /** Linux 6.12, as Debian's stable has it. */
@@ -46,6 +48,7 @@ export class ModelGuest {
    * Reads firmware, numbers buses, gives addresses, and binds every driver.
    *
    * @throws FormatError when the firmware cannot be read at all: no kernel would say a word
+   * @throws GuestPanic when there is no RAM, or not enough
    */
   static boot(
     platform: GuestPlatform,
@@ -53,6 +56,7 @@ export class ModelGuest {
     options: GuestOptions = {},
   ): ModelGuest {
     const log = new KernelLog();
+    options.onLog?.(log.lines);
     const view = readFirmware(firmware, { log });
     const model = options.kernel ?? DEFAULT_KERNEL_MODEL;
     const ram = new Ram(platform.memory, view.memory, view.reserved, model.pageSize);

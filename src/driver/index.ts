@@ -8,7 +8,7 @@ export type {
 } from './platform.ts';
 export { KernelLog } from './kernel-log.ts';
 export { Kernel } from './kernel.ts';
-export { Ram } from './ram.ts';
+export { GuestPanic, Ram } from './ram.ts';
 export { Device, type BoundDriver, type InterruptUse } from './device.ts';
 export { DirectMapper, type Coherent, type Direction, type Dma, type Piece } from './dma.ts';
 export { readFirmware } from './firmware/read.ts';

@@ -1,6 +1,11 @@
 import { showRange, type Range } from '../bytes/index.ts';
 import { hiOf, loOf, type DmaSpace } from '../memory/index.ts';
 
+/** The guest cannot go on; Linux would panic. */
+export class GuestPanic extends Error {
+  override readonly name = 'GuestPanic';
+}
+
 /** Bytes at the start of RAM where firmware, and a kernel, would be. */
 const KEEP_FREE = 64n << 20n;
 const WIDEST_PAGE = 0x1_0000n;
@@ -19,7 +24,7 @@ export class Ram {
   /**
    * @param ranges where RAM is
    * @param reserved what in it is not ours
-   * @throws RangeError when there is none
+   * @throws GuestPanic when there is none
    */
   constructor(
     memory: DmaSpace,
@@ -30,7 +35,7 @@ export class Ram {
     this.#memory = memory;
     this.pageSize = pageSize;
     const [first] = ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1));
-    if (first === undefined) throw new RangeError('the firmware names no RAM');
+    if (first === undefined) throw new GuestPanic('no memory in the firmware');
     const size = first.end - first.start + 1n;
     const skip = size > 2n * KEEP_FREE ? KEEP_FREE : (size / 2n / WIDEST_PAGE) * WIDEST_PAGE;
     this.#free = cut({ start: first.start + skip, end: first.end }, reserved);
@@ -40,7 +45,7 @@ export class Ram {
   /**
    * Contiguous pages, filled with zeros.
    *
-   * @throws RangeError when RAM is full
+   * @throws GuestPanic when RAM is full
    */
   pages(bytes: number): bigint {
     const size = this.#rounded(bytes);
@@ -81,7 +86,7 @@ export class Ram {
   #fresh(size: bigint): bigint {
     for (;;) {
       const range = this.#free[0];
-      if (range === undefined) throw new RangeError('RAM is full');
+      if (range === undefined) throw new GuestPanic('System is deadlocked on memory');
       const at = ((this.#next + this.pageSize - 1n) / this.pageSize) * this.pageSize;
       if (at + size - 1n <= range.end) {
         this.#next = at + size;

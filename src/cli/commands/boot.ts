@@ -1,8 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import { bootAndJudge, builtImages, imagesFrom, qemuBackend } from '../../backends/index.ts';
+import {
+  bootAndJudge,
+  builtImages,
+  imagesFrom,
+  modelBackend,
+  qemuBackend,
+} from '../../backends/index.ts';
 import { buildFirmware } from '../../firmware/index.ts';
 import { customGuest, fetchGuest, type Guest } from '../../guest/index.ts';
+import { stockSeries } from '../../qemu/index.ts';
 import {
   renderDiagnostics,
   renderVerdict,
@@ -10,13 +17,7 @@ import {
   verdictsJunit,
 } from '../../report/index.ts';
 import type { Backend, BootInput, FirmwareImages, Verdict } from '../../scenario/index.ts';
-import {
-  DEFAULT_KERNEL,
-  atLeast,
-  showKernel,
-  type KernelVersion,
-  type Model,
-} from '../../topology/index.ts';
+import type { KernelVersion, Model } from '../../topology/index.ts';
 import { kernelVersion, seconds } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
 import type { Io } from '../io.ts';
@@ -25,7 +26,8 @@ import type { CommandContext } from '../context.ts';
 import { requireTopology } from '../topology.ts';
 
 interface BootOptions {
-  readonly backend: 'qemu';
+  readonly backend: 'qemu' | 'model';
+  readonly firmwareKind?: 'device-tree' | 'acpi';
   readonly kernel?: string;
   readonly modules?: string;
   readonly series?: string;
@@ -56,13 +58,19 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
     .command('boot')
     .description('boot a stock guest on a topology and judge what it shows')
     .argument('<file...>', 'topologies, booted one after the other')
-    .addOption(choice('--backend <backend>', 'who plays the machine', ['qemu']))
+    .addOption(choice('--backend <backend>', 'who plays the machine', ['qemu', 'model']))
     .option('--kernel <image>', 'a kernel of your own; needs --modules')
     .option('--modules <dir>', 'its modules: /lib/modules/VERSION')
     .option('--series <version>', 'series of the stock kernel (default: 6.12)')
     .option('--stock-cmdline', 'no kernel parameters for speed')
     .option('--append <parameter>', 'one more kernel parameter; may be repeated', collect, [])
     .addOption(choice('--firmware <whose>', 'our firmware, or what QEMU makes', ['own', 'qemu']))
+    .addOption(
+      new Option(
+        '--firmware-kind <kind>',
+        'model: which of the two (default: the tree, if any)',
+      ).choices(['device-tree', 'acpi']),
+    )
     .option('--firmware-from <dir>', 'firmware that build wrote there and somebody edited')
     .addOption(choice('--accel <accel>', 'auto tries KVM out', ['auto', 'kvm', 'tcg']))
     .option('--qemu <program>', 'the QEMU to use (default: the one on PATH)')
@@ -79,6 +87,7 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
       `
 Examples:
   viommu-topo boot topologies/one-endpoint.yaml
+  viommu-topo boot topologies/*.yaml --backend model
   viommu-topo boot topologies/q35-*.yaml --format junit -o verdicts.xml
   viommu-topo build its.yaml -o out && $EDITOR out/topology.dts && dtc -o out/topology.dtb out/topology.dts
   viommu-topo boot its.yaml --firmware-from out
@@ -136,8 +145,7 @@ class Runner {
     const { timeout, seed, console: showConsole, quiet } = this.#options;
     const progress = new Progress(this.#io, quiet === true);
     try {
-      const guest = await this.#guest(model, progress);
-      const backend = this.#backend(guest);
+      const backend = await this.#backend(model, progress);
       const input: BootInput = {
         model,
         firmware: await this.#firmware(file, model),
@@ -196,10 +204,7 @@ class Runner {
   #guest(model: Model, progress: Progress): Promise<Guest> {
     const arch = model.arch === 'arm64' ? 'arm64' : 'amd64';
     const { kernel, modules } = this.#options;
-    const { kernel: target = DEFAULT_KERNEL } = model.guest;
-    const newer = atLeast(target, DEFAULT_KERNEL.major, DEFAULT_KERNEL.minor + 1);
-    const series =
-      this.#options.series ?? (newer ? `${showKernel(target)}+` : showKernel(DEFAULT_KERNEL));
+    const series = this.#options.series ?? stockSeries(model.guest.kernel);
     const key = `${arch} ${series}`;
     const fetch = {
       signal: this.#io.signal,
@@ -214,8 +219,13 @@ class Runner {
     return made;
   }
 
-  #backend(guest: Guest): Backend {
+  async #backend(model: Model, progress: Progress): Promise<Backend> {
     const { qemu, accel, firmware, firmwareFrom, stockCmdline, append } = this.#options;
+    const { backend, firmwareKind } = this.#options;
+    if (backend === 'model') {
+      return modelBackend(firmwareKind === undefined ? {} : { firmware: firmwareKind });
+    }
+    const guest = await this.#guest(model, progress);
     return qemuBackend({
       guest,
       ...(qemu === undefined ? {} : { qemu }),

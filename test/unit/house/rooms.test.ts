@@ -38,7 +38,22 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   guest: ['bytes', 'spec'],
   qemu: ['bytes', 'spec', 'acpi', 'topology', 'firmware', 'guest'],
   scenario: ['bytes', 'spec', 'topology'],
-  backends: ['bytes', 'spec', 'topology', 'firmware', 'guest', 'qemu', 'scenario', 'acpi', 'fdt'],
+  backends: [
+    'bytes',
+    'spec',
+    'topology',
+    'firmware',
+    'guest',
+    'qemu',
+    'scenario',
+    'acpi',
+    'fdt',
+    'memory',
+    'iommu',
+    'endpoints',
+    'machine',
+    'driver',
+  ],
   report: ['bytes', 'spec', 'topology', 'scenario'],
 };
 

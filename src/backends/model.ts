@@ -1,0 +1,206 @@
+import { FormatError } from '../bytes/index.ts';
+import {
+  DEFAULT_KERNEL_MODEL,
+  GuestPanic,
+  ModelGuest,
+  type GuestFirmware,
+  type PlatformInterrupt,
+} from '../driver/index.ts';
+import { buildMachine, unsupported, type Machine } from '../machine/index.ts';
+import { DISK_SIZE_DEFAULT } from '../qemu/index.ts';
+import {
+  BootAborted,
+  DeviceRecorder,
+  type Backend,
+  type BootHooks,
+  type BootInput,
+  type Ending,
+  type GuestObservation,
+  type Observation,
+} from '../scenario/index.ts';
+import type { Diagnostic, Model } from '../topology/index.ts';
+import { compareFirmware, describeSeen } from './firmware-seen.ts';
+import { runChecks, type ModelDisk } from './model-checks.ts';
+import { PatternStore } from './model-disk.ts';
+import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
+import { firmwareBlobs, firmwareKind, loadFirmware } from './model-firmware.ts';
+import { logLines, observeModel } from './model-observation.ts';
+
+export interface ModelBackendOptions {
+  /** Which firmware the guest is given. Default: the device tree where there is one. */
+  readonly firmware?: 'device-tree' | 'acpi';
+}
+
+/** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
+const TREE_MAX = 2 * 2 ** 20;
+
+/** Our own devices, driven by the guest in TypeScript: a verdict in milliseconds. */
+export function modelBackend(options: ModelBackendOptions = {}): Backend {
+  return {
+    name: 'model',
+    preflight: (input) => Promise.resolve(preflight(input, options)),
+    run: async (input, hooks) => Promise.resolve(run(input, hooks, options)),
+  };
+}
+
+function preflight(
+  { model, firmware }: BootInput,
+  options: ModelBackendOptions,
+): readonly Diagnostic[] {
+  const found = model.endpoints.flatMap((endpoint): Diagnostic[] => {
+    const problem = unsupported(endpoint);
+    if (problem === undefined) return [];
+    const place = endpoint.places['device'] ?? endpoint.place;
+    return [obstacle('model-device', place, problem.what, problem.cure)];
+  });
+  const kind = firmwareKind(firmware, options.firmware);
+  // A real guest would be no wiser: ACPI has no word for such a region (VIOT has none, RMR is IORT's).
+  for (const { id, via, place } of kind === 'acpi' ? model.reserved : []) {
+    if (via.includes('probe')) continue;
+    const what = `only a device tree can tell of region ${id}`;
+    found.push(obstacle('model-region', place, what, 'let PROBE tell of it, or take the tree'));
+  }
+  if (kind === 'device-tree' ? firmware.tree === undefined : !firmware.tables.has('MCFG')) {
+    const what =
+      kind === 'device-tree' ? 'no device tree' : 'no MCFG, so a guest finds no PCI host';
+    const cure = 'build the firmware from the topology, or take the other kind';
+    found.push(obstacle('model-firmware', model.place, `there is ${what}`, cure));
+  }
+  return found;
+}
+
+function obstacle(
+  rule: string,
+  place: Diagnostic['place'],
+  message: string,
+  cure: string,
+): Diagnostic {
+  return { rule, severity: 'error', place, message, cure, related: [] };
+}
+
+/** Everything of one run. */
+interface Run {
+  readonly model: Model;
+  readonly machine: Machine;
+  readonly disks: ReadonlyMap<string, ModelDisk>;
+  readonly recorder: DeviceRecorder;
+  readonly interrupts: PlatformInterrupt[];
+}
+
+function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): Observation {
+  const { model, signal, seed } = input;
+  if (signal?.aborted === true) throw new BootAborted('the boot was ended before it began');
+  const started = performance.now();
+  const seconds = (): number => (performance.now() - started) / 1000;
+  hooks.progress?.('model: building the machine');
+  const made = prepare(input, hooks);
+  const kind = firmwareKind(input.firmware, options.firmware);
+  const loaded = loadFirmware(made.machine, input.firmware, kind);
+  const { passed, firmware } = loaded;
+  const built = seconds();
+  hooks.progress?.('model: guest boots');
+  const kernel = model.guest.kernel ?? DEFAULT_KERNEL_MODEL;
+  const release = `${kernel.major}.${kernel.minor}-model`;
+  const { guest, ending } = bootGuest(made, firmware, release);
+  for (const { text } of guest.log) hooks.console?.(text);
+  const seen = firmwareBlobs(loaded);
+  return {
+    capabilities: MODEL_CAPABILITIES,
+    device: made.recorder.finish(),
+    guest,
+    firmware: compareFirmware(passed, seen),
+    described: describeSeen(model, passed, seen, release),
+    ending,
+    environment: {
+      backend: 'model',
+      kernel: { release },
+      machine: `our own devices, guest in TypeScript, ${firmware.kind}`,
+      firmware: passed.origin,
+      command: ['viommu-topo', 'boot', model.file, '--backend', 'model'],
+      seed,
+      timings: { build: built, guest: seconds() - built, total: seconds() },
+      notes: [],
+    },
+  };
+}
+
+/** The machine, with its disks, and everything it does on record. */
+function prepare({ model, seed }: BootInput, hooks: BootHooks): Run {
+  const disks = new Map<string, ModelDisk>();
+  const interrupts: PlatformInterrupt[] = [];
+  const machine = buildMachine(model, {
+    onInterrupt: (interrupt) => void interrupts.push(interrupt),
+    store: ({ id, device }) => {
+      const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
+      const disk = { image, store: new PatternStore(image) };
+      disks.set(id, disk);
+      return disk.store;
+    },
+  });
+  const recorder = new DeviceRecorder();
+  machine.subscribe(
+    (event) => {
+      const told = deviceEvent(machine, event);
+      if (told === undefined) return;
+      recorder.add(told);
+      hooks.event?.(told);
+    },
+    { iommu: WATCHED },
+  );
+  return { model, machine, disks, recorder, interrupts };
+}
+
+/** A guest that goes wrong is an observation. */
+function bootGuest(
+  { model, machine, disks, interrupts }: Run,
+  firmware: GuestFirmware,
+  release: string,
+): { guest: GuestObservation; ending: Ending } {
+  if (firmware.kind === 'device-tree' && firmware.blob.length > TREE_MAX) {
+    return silence(`the device tree has ${firmware.blob.length} bytes; Linux takes 2 MiB`);
+  }
+  const { major, minor } = model.guest.kernel ?? DEFAULT_KERNEL_MODEL;
+  const platform = {
+    memory: machine.memory,
+    bus: machine.bus,
+    takeInterrupts: () => interrupts.splice(0),
+    run: () => machine.isWaiting && machine.runPending(),
+  };
+  const log: { lines: readonly string[] } = { lines: [] };
+  try {
+    const guest = ModelGuest.boot(platform, firmware, {
+      kernel: { major, minor, pageSize: model.guest.pageSize },
+      onLog: (lines) => void (log.lines = lines),
+    });
+    const observed = observeModel(guest, release, runChecks(model, guest, disks));
+    const seen = { ...observed, log: logLines(guest.log.lines) };
+    const detail = `every check done, ${observed.devices.length} devices`;
+    return { guest: seen, ending: { kind: 'completed', detail, tail: [] } };
+  } catch (error) {
+    if (error instanceof FormatError) return silence(error.message);
+    if (!(error instanceof GuestPanic)) throw error;
+    const text = `Kernel panic - not syncing: ${error.message}`;
+    const lines = logLines([...log.lines, text]);
+    const guest = { ...NOTHING, started: true, kernel: release, log: lines };
+    return { guest, ending: { kind: 'panic', detail: text, tail: log.lines.slice(-20) } };
+  }
+}
+
+const NOTHING: GuestObservation = {
+  started: false,
+  completed: false,
+  iommus: [],
+  groups: [],
+  devices: [],
+  deferred: [],
+  disks: [],
+  nics: [],
+  faultChecks: [],
+  log: [],
+};
+
+/** Firmware that a kernel cannot read at all: it stops before it can print. */
+function silence(why: string): { guest: GuestObservation; ending: Ending } {
+  const detail = `not a word from the guest: ${why}`;
+  return { guest: NOTHING, ending: { kind: 'silent', detail, tail: [] } };
+}
