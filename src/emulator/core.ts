@@ -195,6 +195,8 @@ export class Core {
     this.state.setUint32(layout.EL, 1, true);
     this.state.setUint32(layout.SPSEL, 1, true);
     this.state.setUint32(layout.DAIF, 0x3c0, true);
+    // N, Z, C, V clear.
+    this.state.setBigInt64(layout.FZ, 1n, true);
     this.#exports.initialise();
   }
 
