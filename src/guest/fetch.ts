@@ -51,6 +51,11 @@ const KERNEL_SUITES = ['bookworm-backports', 'trixie', 'trixie-backports', 'sid'
 const USERSPACE_SUITES = ['bookworm', 'trixie', 'sid'] as const;
 const USERSPACE = ['busybox-static', 'klibc-utils', 'libklibc'] as const;
 
+/** The directory of a stock guest below the cache's `guests`; `boot.sh` looks there, too. */
+export function guestName(arch: GuestArch, series: string): string {
+  return `${arch}-${series}`;
+}
+
 /**
  * A stock Debian guest, from the cache or fetched into it.
  *
@@ -63,7 +68,7 @@ export async function fetchGuest(arch: GuestArch, options: FetchOptions = {}): P
   const suites = options.suites ?? KERNEL_SUITES;
   const root = await cacheSubdirectory(cache, 'guests');
   const named = options.suites === undefined ? '' : `-${options.suites.join('+')}`;
-  const home = join(root, `${arch}-${series}${named}`);
+  const home = join(root, `${guestName(arch, series)}${named}`);
   const cached = options.refresh === true ? undefined : await load(home);
   if (cached !== undefined) return cached;
   return withLock(`${home}.lock`, async () => {

@@ -56,5 +56,6 @@ export {
   type PreflightOptions,
   type PreflightRule,
 } from './preflight/index.ts';
-export { bootScript, diskFileName, type ScriptOptions } from './script.ts';
+export { bootScript, diskFileName, scriptProducts, type ScriptOptions } from './script.ts';
+export { stockSeries } from './series.ts';
 export { chooseAccel, tryKvm, type Acceleration, type AccelOptions } from './accel.ts';

@@ -1,9 +1,12 @@
+import { guestName } from '../guest/index.ts';
 import type { Model } from '../topology/index.ts';
 import type { Argument, FileName, Part } from './argument.ts';
 import { buildCommand, cpuModel, ownTablesParameters, type QemuCommand } from './command.ts';
 import { diskLabel, SECTOR_SIZE, type DiskImage } from './disk.ts';
+import { diskImages } from './disk-images.ts';
 import { shellWord } from './error.ts';
 import { ACPI_TABLES_ADDRESS } from './rsdp.ts';
+import { stockSeries } from './series.ts';
 import { OLDEST_QEMU, type QemuVersion } from './version.ts';
 
 export interface ScriptOptions {
@@ -30,6 +33,7 @@ export function bootScript(model: Model, options: ScriptOptions = {}): string {
   return [
     ...head(model),
     ...settings(model, command),
+    ...halfLines(command.disks),
     ...command.disks.flatMap(diskLines),
     ...optionalTables(model),
     ...traceLines(),
@@ -48,9 +52,14 @@ function head(model: Model): string[] {
     '# KERNEL and INITRD may also be set in the environment; without either, those of the cache',
     '# are taken (viommu-topo guest fetch). Leave QEMU with Ctrl-C.',
     '# QEMU, ACCEL, CPU: another program, accelerator or CPU.  TRACE: a file for the trace of the',
-    '# vIOMMU.  QMP: a path for a control socket.',
+    '# vIOMMU.  QMP: a path for a control socket.  Paths among MORE QEMU OPTIONS are taken from the',
+    "# directory of this script, the others from the caller's.",
     'set -eu',
-    'cd "$(dirname "$0")"',
+    'usage() {',
+    '  echo "boot.sh: $1" >&2',
+    '  echo "usage: boot.sh [KERNEL INITRD] [-- MORE QEMU OPTIONS]" >&2',
+    '  exit 2',
+    '}',
     '',
   ];
 }
@@ -62,22 +71,48 @@ function commentText(text: string): string {
 
 function settings(model: Model, command: QemuCommand): string[] {
   const arch = model.arch === 'arm64' ? 'arm64' : 'amd64';
-  const cache = `\${XDG_CACHE_HOME:-$HOME/.cache}/viommu-topo/guests/${arch}-6.12`;
+  const series = stockSeries(model.guest.kernel);
   return [
-    'if [ $# -ge 2 ] && [ "$1" != -- ]; then',
-    '  KERNEL=$1 INITRD=$2',
-    '  shift 2',
+    'case ${1-} in',
+    "  '' | --) ;;",
+    '  -*) usage "options of QEMU come after --" ;;',
+    '  *)',
+    '    case ${2-} in',
+    '      \'\' | --) usage "KERNEL and INITRD belong together, and only one is given" ;;',
+    '    esac',
+    '    KERNEL=$1 INITRD=$2',
+    '    shift 2',
+    '    ;;',
+    'esac',
+    'if [ $# -gt 0 ]; then',
+    '  [ "$1" = -- ] || usage "$1 is one argument too many"',
+    '  shift',
     'fi',
-    '[ "${1-}" != -- ] || shift',
-    `cache="${cache}"`,
+    'case ${XDG_CACHE_HOME-} in',
+    '  /*) cache=$XDG_CACHE_HOME ;;',
+    '  *) cache=${HOME-}/.cache ;;',
+    'esac',
+    `cache=$cache/viommu-topo/guests/${guestName(arch, series)}`,
     'KERNEL=${KERNEL:-$cache/vmlinuz}',
     'INITRD=${INITRD:-$cache/initramfs.cpio}',
     'for file in "$KERNEL" "$INITRD"; do',
     '  [ -f "$file" ] && continue',
-    '  echo "boot.sh: $file is missing; give a kernel and an initial RAM disk" >&2',
+    '  echo "boot.sh: $file is missing; give a kernel and an initial RAM disk, or run" >&2',
+    `  echo "  viommu-topo guest fetch --arch ${arch} --series ${series}" >&2`,
     '  exit 3',
     'done',
     `QEMU=\${QEMU:-${command.program}}`,
+    '# A path as the caller has it, from anywhere.',
+    'absolute() {',
+    '  case $1 in',
+    '    /*) printf "%s\\n" "$1" ;;',
+    '    *) printf "%s\\n" "$PWD/$1" ;;',
+    '  esac',
+    '}',
+    'KERNEL=$(absolute "$KERNEL") INITRD=$(absolute "$INITRD")',
+    'TRACE=${TRACE:+$(absolute "$TRACE")} QMP=${QMP:+$(absolute "$QMP")}',
+    'case $QEMU in */*) QEMU=$(absolute "$QEMU") ;; esac',
+    'CDPATH="" cd -- "$(dirname -- "$0")"',
     'ACCEL=${ACCEL:-tcg}',
     'case $ACCEL in',
     '  kvm*) CPU=${CPU:-host} ;;',
@@ -92,17 +127,38 @@ export function diskFileName(endpoint: string): string {
   return `${endpoint.replaceAll(/[^A-Za-z0-9._-]/g, '_')}.img`;
 }
 
+/** Files that `boot.sh` makes beside itself; they belong to the outputs that it is one of. */
+export function scriptProducts(model: Model): string[] {
+  return diskImages(model, model.name).map(({ endpoint }) => diskFileName(endpoint));
+}
+
 function diskLines(disk: DiskImage): string[] {
   const file = shellWord(diskFileName(disk.endpoint));
   const sectors = disk.size / BigInt(SECTOR_SIZE);
   const label = diskLabel(disk);
   return [
     `# The disk of ${disk.endpoint}: ${sectors} sectors, each saying which it is.`,
-    `[ -f ${file} ] || awk 'BEGIN {`,
-    `  fill = sprintf("%${SECTOR_SIZE - 1}s", ""); gsub(/ /, ".", fill)`,
-    `  for (i = 0; i < ${sectors}; i++)`,
-    `    print substr(sprintf("${label} sector %012d ", i) fill, 1, ${SECTOR_SIZE - 1})`,
-    `}' >${file}`,
+    `if [ ! -f ${file} ]; then`,
+    "  awk 'BEGIN {",
+    `    fill = sprintf("%${SECTOR_SIZE - 1}s", ""); gsub(/ /, ".", fill)`,
+    `    for (i = 0; i < ${sectors}; i++)`,
+    `      print substr(sprintf("${label} sector %012d ", i) fill, 1, ${SECTOR_SIZE - 1})`,
+    '  }\' >"$half"',
+    `  mv -f -- "$half" ${file}`,
+    'fi',
+    '',
+  ];
+}
+
+/** A disk image that is half written has a name that nothing else looks at. */
+function halfLines(disks: readonly DiskImage[]): string[] {
+  if (disks.length === 0) return [];
+  return [
+    'half=.viommu-topo.half-$$',
+    'trap \'rm -f "$half"\' EXIT',
+    "trap 'exit 129' HUP",
+    "trap 'exit 130' INT",
+    "trap 'exit 143' TERM",
     '',
   ];
 }

@@ -6,7 +6,7 @@ import {
   writeOutputs,
 } from '../../firmware/index.ts';
 import type { Command } from 'commander';
-import { bootScript, preflight } from '../../qemu/index.ts';
+import { bootScript, preflight, scriptProducts } from '../../qemu/index.ts';
 import { renderDiagnostics } from '../../report/index.ts';
 import type { KernelVersion, Model } from '../../topology/index.ts';
 import { kernelVersion } from '../arguments.ts';
@@ -52,7 +52,9 @@ Examples:
       });
       const files = outputs(model, options.baseDtb, io);
       try {
-        await writeOutputs(options.output, files);
+        await writeOutputs(options.output, files, {
+          products: files.has('boot.sh') ? scriptProducts(model) : [],
+        });
       } catch (error) {
         throw asInputError(error);
       }

@@ -198,3 +198,12 @@ describe('where build writes', () => {
     }
   });
 });
+
+test('what boot.sh makes does not keep build from building again', async () => {
+  const dir = join(scratch, 'twice');
+  expect((await cli('build', ONE, '-o', dir)).code).toBe(0);
+  writeFileSync(join(dir, 'disk0.img'), 'sectors');
+  const again = await cli('build', ONE, '-o', dir);
+  expect(again).toMatchObject({ code: 0 });
+  expect(existsSync(join(dir, 'disk0.img'))).toBe(false);
+});

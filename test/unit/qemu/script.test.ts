@@ -1,6 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 
@@ -12,6 +19,7 @@ import {
   diskSha256,
   OLDEST_QEMU,
   preflight,
+  scriptProducts,
   workDirectory,
   writeDiskImage,
   type FileName,
@@ -106,6 +114,90 @@ describe('the script', () => {
     const result = spawnSync('/bin/sh', [path, '/none', '/none'], { encoding: 'utf8' });
     expect(result.status).toBe(3);
     expect(result.stderr).toContain('/none is missing');
+  });
+
+  const script73 = (): string => {
+    const model = models.find(([file]) => file === 'direct-region.yaml')?.[1];
+    if (model === undefined) throw new Error('no direct-region');
+    return bootScript(model, { append: APPEND });
+  };
+  /** Runs the script from another directory than its own; nothing is in the environment but `env`. */
+  const from = (cwd: string, env: Record<string, string>, ...args: string[]) => {
+    writeFileSync(join(directory, 'boot.sh'), script);
+    const path = process.env['PATH'] ?? '';
+    return spawnSync('/bin/sh', [join(directory, 'boot.sh'), ...args], {
+      cwd,
+      env: { PATH: path, QEMU: printer, ...env },
+      encoding: 'utf8',
+    });
+  };
+
+  test('takes paths from where the caller stands, without HOME', () => {
+    const { stdout, stderr, status } = from(
+      work.path,
+      { TRACE: 'trace.log', QMP: 'qmp', CDPATH: '/tmp:/' },
+      'a kernel',
+      "an 'initrd'",
+    );
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    const words = stdout.split('\n');
+    expect(words[words.indexOf('-kernel') + 1]).toBe(kernel);
+    expect(words[words.indexOf('-initrd') + 1]).toBe(initrd);
+    expect(words[words.indexOf('-D') + 1]).toBe(join(work.path, 'trace.log'));
+    expect(words[words.indexOf('-qmp') + 1]).toContain(join(work.path, 'qmp'));
+    expect(from(work.path, { KERNEL: 'a kernel', INITRD: initrd, QEMU: './printer' }).status).toBe(
+      0,
+    );
+  });
+
+  test('without HOME and kernel, says what is missing and how to get it', () => {
+    const { stderr, status } = from(work.path, {});
+    expect(status).toBe(3);
+    expect(stderr).toContain('viommu-topo guest fetch --arch arm64 --series 6.12');
+  });
+
+  test.each([
+    ['one file', ['kernel']],
+    ['one file and options', ['kernel', '--', '-S']],
+    ['three files', ['a', 'b', 'c']],
+    ['options without --', ['-S']],
+  ])('%s is a wrong use', (_, args) => {
+    const { stderr, stdout, status } = from(work.path, {}, ...args);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('usage: boot.sh');
+  });
+
+  test('looks for the guest of the series that the topology needs', () => {
+    const cache = join(directory, 'cache');
+    const guest = join(cache, 'viommu-topo/guests/arm64-7.3+');
+    mkdirSync(guest, { recursive: true });
+    writeFileSync(join(guest, 'vmlinuz'), '');
+    writeFileSync(join(guest, 'initramfs.cpio'), '');
+    const words = run(script73(), { XDG_CACHE_HOME: cache });
+    expect(words[words.indexOf('-kernel') + 1]).toBe(join(guest, 'vmlinuz'));
+  });
+
+  test('an interrupted disk leaves nothing that the next run would take for one', () => {
+    const bin = mkdtempSync(join(work.path, 'bin-'));
+    writeFileSync(join(bin, 'awk'), '#!/bin/sh\necho half\nkill -TERM $PPID\nsleep 0.1\n', {
+      mode: 0o755,
+    });
+    const path = `${bin}:${process.env['PATH'] ?? ''}`;
+    const { status } = from(work.path, { PATH: path }, kernel, initrd);
+    expect(status).toBe(143);
+    expect(readdirSync(directory)).toEqual(['boot.sh']);
+  });
+
+  test('names every file that it makes', () => {
+    for (const [, model] of models) {
+      const before = mkdtempSync(join(work.path, 'made-'));
+      directory = before;
+      run(bootScript(model), {}, kernel, initrd);
+      expect(readdirSync(before).toSorted()).toEqual(
+        ['boot.sh', ...scriptProducts(model)].toSorted(),
+      );
+    }
   });
 
   test('passes on what follows --, with or without files', () => {
