@@ -167,6 +167,10 @@ export class Core {
     this.state.setUint32(layout.IRQ_LINE, level ? 1 : 0, true);
   }
 
+  get irq(): boolean {
+    return this.state.getUint32(layout.IRQ_LINE, true) !== 0;
+  }
+
   /** All state but RAM. */
   saveState(): Uint8Array {
     return new Uint8Array(

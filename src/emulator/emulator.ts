@@ -23,6 +23,10 @@ export const EMULATOR_GICC_BASE = 0x0801_0000;
 const TIMER_INTERRUPT = 27;
 /** Instructions between two looks at the event loop: some 50 ms. */
 const TURN = 5_000_000;
+/** Instructions between two rounds of what devices put off: some 200 µs of the guest's time. */
+const WORK_INTERVAL = 200_000n;
+/** Rounds of a device's work in one sleep; a device that feeds itself must not stop time. */
+const SLEEP_ROUNDS_MAX = 1000;
 
 export interface EmulatorOptions {
   /** Of `coreModule()`. */
@@ -40,8 +44,11 @@ export interface EmulatorOptions {
 export interface Surroundings {
   read(address: number, size: number): number | undefined;
   write(address: number, size: number, value: number): boolean | void;
-  /** The CPU sleeps and no timer runs: whether any device did something that may wake it. */
-  idle?(): boolean;
+  /**
+   * Called now and then, at fixed instruction counts, and while the CPU sleeps: devices do a round
+   * of the work they put off. True when some is left.
+   */
+  work?(): boolean;
 }
 
 export interface RunOptions {
@@ -81,7 +88,8 @@ export class Emulator {
   readonly uart: Pl011;
   readonly regions: readonly Region[];
   readonly console: ConsoleLog;
-  #idle: () => boolean = () => false;
+  #work: (() => boolean) | undefined;
+  #nextWork = 0n;
 
   constructor(options: EmulatorOptions) {
     this.core = new Core({ ...options, ramBase: EMULATOR_RAM_BASE });
@@ -110,7 +118,7 @@ export class Emulator {
       timerLine: (level) => this.#timer(level),
     };
     this.core.connect(bus);
-    this.#idle = () => rest.idle?.() ?? false;
+    this.#work = rest.work?.bind(rest);
   }
 
   /**
@@ -151,8 +159,13 @@ export class Emulator {
     const { core } = this;
     const limit = core.retired + BigInt(budget);
     for (;;) {
-      const left = Number(limit - core.retired);
-      if (left <= 0) return undefined;
+      if (this.#work !== undefined && core.retired >= this.#nextWork) {
+        this.#work();
+        this.#nextWork = core.retired + WORK_INTERVAL;
+      }
+      const until = this.#work === undefined || limit < this.#nextWork ? limit : this.#nextWork;
+      const left = Number(until - core.retired);
+      if (left <= 0 && until === limit) return undefined;
       const outcome = this.#stopped(core.run(left));
       if (outcome !== undefined) return outcome;
     }
@@ -178,6 +191,16 @@ export class Emulator {
     this.gic.restore(state.gic);
   }
 
+  /** What ends a sleep: a device's interrupt, else the timer's. */
+  #wakes(): boolean {
+    for (let round = 0; round < SLEEP_ROUNDS_MAX; round++) {
+      const more = this.#work?.() ?? false;
+      if (this.core.irq) return true;
+      if (!more) return this.core.skipToDeadline();
+    }
+    return this.core.skipToDeadline();
+  }
+
   #timer(level: boolean): void {
     this.gic.setLevel(TIMER_INTERRUPT, level);
   }
@@ -186,7 +209,7 @@ export class Emulator {
     const { core } = this;
     switch (reason) {
       case layout.STOP_WFI:
-        if (core.skipToDeadline() || this.#idle()) return undefined;
+        if (this.#wakes()) return undefined;
         return { kind: 'asleep', ...this.#whereabouts() };
       case layout.STOP_HVC: {
         const answer = psciCall(core);

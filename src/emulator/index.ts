@@ -18,3 +18,4 @@ export { disassemble, listing } from './disassemble.ts';
 export { COUNTER_HZ } from './sysregs.ts';
 export { regionBus, type Region } from './regions.ts';
 export type { WasmModule } from './wasm.ts';
+export { attach } from './attach.ts';

@@ -45,14 +45,25 @@ describe('how a run ends', () => {
 
   test('asleep until a device does something', async () => {
     const machine = bareMachine(module, [A64.WFI, ...psci(0x8400_0008)]);
-    let asked = 0;
+    const { gic } = machine;
+    gic.distributor.on = true;
+    gic.cpu.control = 1;
+    gic.cpu.mask = 0xff;
+    gic.enabled[40] = 1;
+    gic.target[40] = 1;
+    let rounds = 0;
     machine.connect({
       read: () => undefined,
       write: () => false,
-      idle: () => ++asked === 1,
+      // One round before the first instruction, then one with more to do, then the interrupt.
+      work: () => {
+        rounds++;
+        if (rounds === 3) gic.setLine(8, true);
+        return rounds < 3;
+      },
     });
     expect((await machine.run({ budget: 1000 })).kind).toBe('off');
-    expect(asked).toBe(1);
+    expect(rounds).toBe(3);
   });
 
   test('an endless loop ends with the budget', async () => {
