@@ -22,3 +22,4 @@ export { INPUT_RULES } from './input-rules.ts';
 export type { InputRule } from './input-rule.ts';
 export { jsonSchema } from './schema/topology.ts';
 export { TEMPLATES, templateNames } from './source/extend.ts';
+export { readBounded, type BoundedRead } from './source/read-bounded.ts';

@@ -23,8 +23,9 @@ import {
   NOT_TRANSLATED,
   ONE_LOCATION,
 } from './problems.ts';
+import { checkDisk } from './sizes.ts';
 
-const DISK_SIZE = 16n << 20n;
+const DISK_SIZE_DEFAULT = 16n << 20n;
 const SEGMENT = 0x1_0000;
 const ID_MAX = 0xffff_ffff;
 
@@ -190,7 +191,9 @@ function deviceOf(
     const place = context.keyPlace('endpoints', index, 'device', key);
     context.report(UNKNOWN_KEY, place, `unknown key "${key}" (did you mean "${meant}"?)`);
   }
-  const bytes = size ?? (kind === 'virtio-blk' || kind === 'nvme' ? DISK_SIZE : undefined);
+  const disk = kind === 'virtio-blk' || kind === 'nvme';
+  if (disk && size !== undefined) checkDisk(context, input.id, size, index);
+  const bytes = size ?? (disk ? DISK_SIZE_DEFAULT : undefined);
   return {
     kind,
     accessPlatform: accessPlatform ?? translated,

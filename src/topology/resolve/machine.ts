@@ -3,12 +3,18 @@ import type { Board, Gic, GuestTarget } from '../model.ts';
 import { ramOf } from './boards.ts';
 import type { Context } from './context.ts';
 import { ADDRESS_OVERLAP, BOARD_LACKS, GUEST_PAGE } from './problems.ts';
+import { checkMemory, GUEST_PAGES } from './sizes.ts';
 
 const DEFAULT_MEMORY = 512n << 20n;
-const PAGES: readonly bigint[] = [4096n, 16384n, 65536n];
 
 /** RAM, ascending; what overlaps is reported and left out. */
-export function resolveMemory(context: Context, board: Board): Range[] {
+export function resolveMemory(context: Context, board: Board, guest: GuestTarget): Range[] {
+  const ranges = ramRanges(context, board);
+  checkMemory(context, ranges, guest.pageSize);
+  return ranges;
+}
+
+function ramRanges(context: Context, board: Board): Range[] {
   const memory = context.input.machine?.memory;
   if (memory === undefined) return ramOf(board, DEFAULT_MEMORY);
   if (!Array.isArray(memory)) return ramOf(board, memory.size > 0n ? memory.size : DEFAULT_MEMORY);
@@ -54,7 +60,7 @@ export function resolveGic(context: Context, board: Board): Gic | undefined {
 export function resolveGuest(context: Context, board: Board): GuestTarget {
   const guest = context.input.guest;
   const pageSize = guest?.['page-size'] ?? 4096n;
-  if (!PAGES.includes(pageSize) || (board === 'q35' && pageSize !== 4096n)) {
+  if (!GUEST_PAGES.includes(pageSize) || (board === 'q35' && pageSize !== 4096n)) {
     const message = `no kernel for ${board} has pages of ${pageSize} bytes`;
     context.report(GUEST_PAGE, context.place('guest', 'page-size'), message);
   }

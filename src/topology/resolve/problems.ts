@@ -118,6 +118,20 @@ export const GUEST_PAGE: InputRule = rule(
   'write 4K, 16K or 64K',
 );
 
+export const MEMORY_SIZE: InputRule = rule(
+  'memory-size',
+  'memory is whole guest pages, 64M or more, below 48 bits of address',
+  'a stock kernel does not come up: it has no room, or cannot map what it is told of',
+  'write a size like 512M, or ranges that begin and end at pages',
+);
+
+export const DISK_SIZE: InputRule = rule(
+  'disk-size',
+  'a disk has whole sectors of 512 bytes, and at most 64G',
+  'no such disk can be attached; each sector of a larger one is written before the boot, for many minutes',
+  'write a multiple of 512, like 16M',
+);
+
 export const ENDPOINT_ID_RANGE: InputRule = rule(
   'endpoint-id-range',
   'endpoint IDs fit 32 bits',
@@ -184,6 +198,8 @@ export const RESOLVE_RULES: readonly InputRule[] = [
   QUEUE_SIZE,
   PAGE_MASK,
   GUEST_PAGE,
+  MEMORY_SIZE,
+  DISK_SIZE,
   ENDPOINT_ID_RANGE,
   NOT_TRANSLATED,
   HOST_VIOMMU_UNSTATED,

@@ -44,6 +44,7 @@ export function resolve(
   const viommus = resolveViommus(context, board, hosts, taken);
   const endpoints = resolveEndpoints(context, board, hosts);
   const reserved = resolveRegions(context, viommus, endpoints);
+  const guest = resolveGuest(context, board);
   const model: Model = {
     name: input.name ?? basename(file).replace(/\.ya?ml$/, ''),
     description: input.description ?? '',
@@ -51,7 +52,7 @@ export function resolve(
     board,
     arch: BOARDS[board].arch,
     cpus: input.machine?.cpus ?? 1,
-    memory: resolveMemory(context, board),
+    memory: resolveMemory(context, board, guest),
     ...(gic === undefined ? {} : { gic }),
     hosts,
     viommus,
@@ -61,7 +62,7 @@ export function resolve(
     coverage: resolveCoverage(context, hosts, viommus, endpoints),
     expect: resolveExpectations(context),
     firmware: resolveFirmware(context, board),
-    guest: resolveGuest(context, board),
+    guest,
     place: context.place(),
   };
   checkConflicts(context, model);

@@ -21,7 +21,9 @@ export const DEVICE_KEYS = ['kind', 'size', 'access-platform', 'bootable'] as co
 const deviceMap = z
   .object({
     kind: KIND,
-    size: s.u64('Size of a disk in bytes; default 16M.', 1n).optional(),
+    size: s
+      .u64('Size of a disk in bytes: a multiple of 512, at most 64G; default 16M.', 1n)
+      .optional(),
     'access-platform': s
       .flag('Whether VIRTIO_F_ACCESS_PLATFORM is offered; default: if behind a vIOMMU.')
       .optional(),

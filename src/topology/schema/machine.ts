@@ -26,7 +26,7 @@ const memory = z
   .meta({
     description:
       'RAM: its size in bytes (default 512M), placed as the board does, or a list of ranges of ' +
-      'guest-physical addresses.',
+      'guest-physical addresses. Whole guest pages, 64M or more.',
     anyOf: [
       { type: 'integer', minimum: 1 },
       { type: 'string' },

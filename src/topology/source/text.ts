@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Diagnostic, SourcePlace } from '../diagnostic.ts';
 import { finding } from '../input-rule.ts';
 import { FILE_UNREADABLE, NOT_TEXT, YAML_TOO_BIG } from './problems.ts';
+import { readBounded } from './read-bounded.ts';
 
 /**
  * Bytes of one topology file. A thousand endpoints take some 60 KB; more than this is not a
@@ -47,45 +47,20 @@ export type Reading = { readonly source: SourceText } | { readonly problem: Diag
 
 /** Reads a file, never more than {@link TEXT_MAX} + 1 bytes of it. `file` is its name in places. */
 export function readSource(path: string, file: string): Reading {
-  const bytes = readBounded(path);
+  const read = readBounded(path, TEXT_MAX);
   const place = { kind: 'file', file } as const;
-  if (typeof bytes === 'string') {
-    return { problem: finding(FILE_UNREADABLE, place, `cannot read "${file}": ${bytes}`) };
-  }
-  if (bytes.length > TEXT_MAX) {
-    const message = `"${file}" is larger than ${TEXT_MAX >> 20} MiB`;
-    return { problem: finding(YAML_TOO_BIG, place, message) };
-  }
-  return decode(bytes, file);
-}
-
-/** The bytes, or why there are none. */
-function readBounded(path: string): Uint8Array | string {
-  let handle: number | undefined;
-  try {
-    handle = openSync(path, 'r');
-    if (!fstatSync(handle).isFile()) return 'it is not a regular file';
-    const buffer = new Uint8Array(TEXT_MAX + 1);
-    let length = 0;
-    while (length < buffer.length) {
-      const got = readSync(handle, buffer, length, buffer.length - length, null);
-      if (got === 0) break;
-      length += got;
+  switch (read.kind) {
+    case 'unreadable': {
+      const message = `cannot read "${file}": ${read.reason}`;
+      return { problem: finding(FILE_UNREADABLE, place, message) };
     }
-    return buffer.subarray(0, length);
-  } catch (error) {
-    return explain(error);
-  } finally {
-    if (handle !== undefined) closeSync(handle);
+    case 'too-large': {
+      const message = `"${file}" is larger than ${TEXT_MAX >> 20} MiB`;
+      return { problem: finding(YAML_TOO_BIG, place, message) };
+    }
+    default:
+      return decode(read.bytes, file);
   }
-}
-
-function explain(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EACCES') return 'permission denied';
-  if (code === 'EISDIR') return 'it is a directory';
-  return code;
 }
 
 /** UTF-8 bytes to text; a NUL, another control character or a bad sequence is a problem. */

@@ -112,3 +112,36 @@ test('two places that disagree are both named', () => {
     related: [{ place: { line: 5 } }],
   });
 });
+
+describe('sizes', () => {
+  const memory = (value: string, more = ''): string =>
+    `${BASE}machine: { memory: ${value} }\n${more}`;
+  const disk = (size: string, kind = 'virtio-blk'): string =>
+    `${BASE}endpoints: [{ id: a, at: 00:02.0, device: { kind: ${kind}, size: ${size} } }]\n`;
+
+  test.each([
+    [memory('1'), ['memory-size 4:20 1']],
+    [memory('0'), ['memory-size 4:20 0']],
+    [memory('63M'), ['memory-size 4:20 63M']],
+    [memory('64M'), []],
+    [memory('0x8000800'), ['memory-size 4:20 0x8000800']],
+    [memory('0x8001000'), []],
+    [memory('0x8001000', 'guest: { page-size: 64K }\n'), ['memory-size 4:20 0x8001000']],
+    [
+      memory('[0x40000000-0x4fffffff, 0x50000800-0x5fffffff]'),
+      ['memory-size 4:44 0x50000800-0x5fffffff'],
+    ],
+    [memory('[0x40000000-0x40ffffff, 0x50000000-0x52ffffff]'), []],
+    ['extends: q35\nmachine: { memory: 900T }\n', ['memory-size 2:20 900T']],
+    [memory('1', 'guest: { page-size: 8K }\n'), ['memory-size 4:20 1', 'guest-page 5:21 8K']],
+    [disk('1'), ['disk-size 4:69 1']],
+    [disk('512'), []],
+    [disk('1000', 'nvme'), ['disk-size 4:63 1000']],
+    [disk('64G'), []],
+    [disk('0x10_0000_0200'), ['disk-size 4:69 0x10_0000_0200']],
+    [disk('900T'), ['disk-size 4:69 900T']],
+    [disk('1', 'generic'), []],
+  ])('%j', (text, expected) => {
+    expect(check(text)).toEqual(expected);
+  });
+});
