@@ -1,50 +1,35 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { asOutputError } from '../firmware/index.ts';
+import { readBounded } from '../topology/index.ts';
 import { InputError } from './exit.ts';
 
 /** Firmware is never larger: a device tree that a kernel accepts has at most 2 MiB. */
 const FIRMWARE_MAX = 64 << 20;
 
-/** Reads a firmware file, with the reason and a cure when that cannot be done. */
+/**
+ * Reads a firmware file.
+ * @throws InputError with the reason, and a cure, when that cannot be done
+ */
 export function readFirmwareFile(file: string): Uint8Array {
-  let handle: number;
-  try {
-    handle = openSync(file, 'r');
-  } catch (error) {
-    throw new InputError(`cannot read ${file}: ${reason(error)}`, 'check the path', {
-      cause: error,
-    });
+  const read = readBounded(file, FIRMWARE_MAX);
+  if (read.kind === 'bytes') return read.bytes;
+  if (read.kind === 'too-large') {
+    throw new InputError(
+      `${file} is larger than ${FIRMWARE_MAX >> 20} MiB; no firmware table is that large`,
+      'name a device tree or an ACPI table',
+    );
   }
-  try {
-    const stat = fstatSync(handle);
-    if (stat.isDirectory()) throw new InputError(`${file} is a directory`, 'name a file in it');
-    if (stat.size > FIRMWARE_MAX) {
-      throw new InputError(`${file} has ${stat.size} bytes; no firmware table is that large`);
-    }
-    const bytes = new Uint8Array(stat.size);
-    let at = 0;
-    while (at < bytes.length) {
-      const count = readSync(handle, bytes, at, bytes.length - at, at);
-      if (count === 0) break;
-      at += count;
-    }
-    return bytes.subarray(0, at);
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`cannot read ${file}: ${reason(error)}`, undefined, { cause: error });
-  } finally {
-    closeSync(handle);
-  }
+  throw new InputError(
+    `cannot read ${file}: ${read.reason}`,
+    read.code === 'EACCES' ? 'name a file that you may read' : 'name an existing, regular file',
+  );
 }
 
-/** What the operating system said, without the call's arguments. */
-export function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = (error as NodeJS.ErrnoException).code;
-  const words: Record<string, string> = {
-    ENOENT: 'no such file',
-    EACCES: 'permission denied',
-    EISDIR: 'it is a directory',
-    ENOTDIR: 'a part of the path is not a directory',
-  };
-  return (code && words[code]) ?? error.message;
+/** Writes a result where the user wants it; what the file system refuses is a `FirmwareError`. */
+export function writeResult(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw asOutputError(error, file);
+  }
 }

@@ -61,9 +61,9 @@ function explain(error: unknown, io: Io): ExitCode {
     io.err(`viommu-topo: this cannot be a device tree: ${error.message} [${error.code}]\n`);
     return EXIT.INPUT;
   }
-  if (error instanceof FirmwareError && error.code === 'outputs/no-space') {
-    io.err(`viommu-topo: ${error.message}\n  cure: ${error.cure ?? 'make room'}\n`);
-    return EXIT.ENVIRONMENT;
+  if (error instanceof FirmwareError) {
+    io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
+    return error.code === 'outputs/no-space' ? EXIT.ENVIRONMENT : EXIT.INPUT;
   }
   if (error instanceof QemuError) {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n`);

@@ -7,6 +7,7 @@ export { replaceTables } from './acpi/rsdp.ts';
 export { describeTree } from './read/tree.ts';
 export { describeIort, describeMcfg, describeViot } from './read/tables.ts';
 export { resolvedJson, RESOLVED_VERSION, type Json } from './resolved.ts';
+export { asOutputError } from './output-error.ts';
 export { MARKER, writeOutputs } from './outputs.ts';
 export { inspect, type Inspection } from './inspect/inspect.ts';
 export { inspectionText } from './inspect/text.ts';

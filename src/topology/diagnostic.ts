@@ -39,10 +39,12 @@ export interface TablePlace {
   readonly field?: string;
 }
 
-/** A whole file, when no place inside it can be named (unreadable, not a topology at all). */
+/** A whole file, when no line or field of it can be named (unreadable, damaged, no topology). */
 export interface FilePlace {
   readonly kind: 'file';
   readonly file: string;
+  /** Bytes from the start of the file to the damage, when it was read. */
+  readonly offset?: number;
 }
 
 export type Place = SourcePlace | TreePlace | TablePlace | FilePlace;

@@ -1,10 +1,5 @@
 import { readFdt, printDts, writeFdt } from '../../fdt/index.ts';
-import {
-  FirmwareError,
-  buildFirmware,
-  mergeDeviceTree,
-  writeOutputs,
-} from '../../firmware/index.ts';
+import { buildFirmware, mergeDeviceTree, writeOutputs } from '../../firmware/index.ts';
 import type { Command } from 'commander';
 import { bootScript, preflight, scriptProducts } from '../../qemu/index.ts';
 import { renderDiagnostics } from '../../report/index.ts';
@@ -51,13 +46,9 @@ Examples:
         force: options.force === true,
       });
       const files = outputs(model, options.baseDtb, io);
-      try {
-        await writeOutputs(options.output, files, {
-          products: files.has('boot.sh') ? scriptProducts(model) : [],
-        });
-      } catch (error) {
-        throw asInputError(error);
-      }
+      await writeOutputs(options.output, files, {
+        products: files.has('boot.sh') ? scriptProducts(model) : [],
+      });
       for (const [name, content] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
         io.out(
           `${options.output.replace(/\/+$/, '')}/${name}  ${Buffer.byteLength(content)} bytes\n`,
@@ -71,35 +62,24 @@ function outputs(
   baseDtb: string | undefined,
   io: Io,
 ): ReadonlyMap<string, Uint8Array | string> {
-  try {
-    const firmware = buildFirmware(model);
-    const files = new Map(firmware.files);
-    if (baseDtb !== undefined) {
-      const { tree } = firmware.description;
-      if (tree === undefined) {
-        throw new InputError('this topology has no device tree to merge (firmware.device-tree)');
-      }
-      const base = readFirmwareFile(baseDtb);
-      const merged = mergeDeviceTree(base, model, tree);
-      const { bootCpuid, memReserve } = readFdt(base);
-      files.set('merged.dtb', writeFdt(merged, { names: 'lax', bootCpuid, memReserve }));
-      files.set('merged.dts', printDts(merged, { bootCpuid, memReserve }));
+  const firmware = buildFirmware(model);
+  const files = new Map(firmware.files);
+  if (baseDtb !== undefined) {
+    const { tree } = firmware.description;
+    if (tree === undefined) {
+      throw new InputError('this topology has no device tree to merge (firmware.device-tree)');
     }
-    const obstacles = preflight(model).filter(({ severity }) => severity === 'error');
-    if (obstacles.length === 0) files.set('boot.sh', bootScript(model));
-    else {
-      io.err(renderDiagnostics(obstacles, new Map(), { color: io.colorErr }));
-      io.err('boot.sh is not written: QEMU cannot hold this topology\n');
-    }
-    return files;
-  } catch (error) {
-    throw asInputError(error);
+    const base = readFirmwareFile(baseDtb);
+    const merged = mergeDeviceTree(base, model, tree);
+    const { bootCpuid, memReserve } = readFdt(base);
+    files.set('merged.dtb', writeFdt(merged, { names: 'lax', bootCpuid, memReserve }));
+    files.set('merged.dts', printDts(merged, { bootCpuid, memReserve }));
   }
-}
-
-/** What keeps firmware from being made or written is the user's to mend; a full disk, the machine's. */
-function asInputError(error: unknown): unknown {
-  if (error instanceof FirmwareError && error.code !== 'outputs/no-space')
-    return new InputError(error.message, error.cure, { cause: error });
-  return error;
+  const obstacles = preflight(model).filter(({ severity }) => severity === 'error');
+  if (obstacles.length === 0) files.set('boot.sh', bootScript(model));
+  else {
+    io.err(renderDiagnostics(obstacles, new Map(), { color: io.colorErr }));
+    io.err('boot.sh is not written: QEMU cannot hold this topology\n');
+  }
+  return files;
 }

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { inspect, type Inspection } from '../../firmware/index.ts';
+import type { Inspection } from '../../firmware/index.ts';
 import { diagnosticsJson, renderDiagnostics } from '../../report/index.ts';
 import {
   DEFAULT_KERNEL,
@@ -11,7 +11,7 @@ import {
 } from '../../topology/index.ts';
 import { kernelVersion } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
-import { readFirmwareFile } from '../files.ts';
+import { readFirmware } from '../firmware-file.ts';
 import type { CommandContext } from '../context.ts';
 
 interface CheckOptions {
@@ -76,17 +76,22 @@ function checkFiles(files: readonly string[], options: CheckOptions): CheckResul
   const sources = new Map<string, string>();
   const firmware: Inspection[] = [];
   for (const file of files) {
-    if (/\.ya?ml$/i.test(file)) {
+    const read = /\.ya?ml$/i.test(file) ? { text: true } : readFirmware(file);
+    if ('inspection' in read) firmware.push(read.inspection);
+    else if ('problem' in read) diagnostics.push(read.problem);
+    else {
       const kernel = options.kernelVersion;
       const loaded = loadTopology(file, kernel ? { kernel } : {});
       diagnostics.push(...loaded.diagnostics);
       for (const [name, text] of loaded.sources) sources.set(name, text);
-    } else firmware.push(inspect(readFirmwareFile(file), file));
+    }
   }
   if (options.dtb !== undefined) {
-    const tree = inspect(readFirmwareFile(options.dtb), options.dtb);
-    if (tree.format !== 'dtb') throw new InputError(`${options.dtb} is not a device tree`);
-    firmware.push(tree);
+    const read = readFirmware(options.dtb);
+    if ('problem' in read) diagnostics.push(read.problem);
+    else if ('inspection' in read && read.inspection.format === 'dtb') {
+      firmware.push(read.inspection);
+    } else throw new InputError(`${options.dtb} is not a device tree`, 'name a .dtb file');
   }
   if (firmware.length > 0) diagnostics.push(...checkFacts(firmwareFacts(firmware, options)));
   return { diagnostics, sources };

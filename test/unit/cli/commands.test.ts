@@ -1,7 +1,19 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { imagesFrom } from '../../../src/backends/index.ts';
 import { cli } from '../../support/cli.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'viommu-topo-cli-'));
@@ -90,8 +102,8 @@ describe('check', () => {
     const missing = await cli('check', 'no-such.yaml');
     expect(missing.code).toBe(2);
     expect(missing.out).toContain('no-such.yaml');
-    expect((await cli('check', 'no-such.dtb')).err).toContain('no such file');
-    expect((await cli('check', scratch)).err).toContain('is a directory');
+    expect((await cli('check', 'no-such.dtb')).out).toContain('no such file');
+    expect((await cli('check', scratch)).out).toContain('is a directory');
   });
 });
 
@@ -206,4 +218,127 @@ test('what boot.sh makes does not keep build from building again', async () => {
   const again = await cli('build', ONE, '-o', dir);
   expect(again).toMatchObject({ code: 0 });
   expect(existsSync(join(dir, 'disk0.img'))).toBe(false);
+});
+
+describe('files that cannot be read', () => {
+  /** A pipe that nobody writes to: opening it the plain way never returns. */
+  const fifo = (name: string): string => {
+    const file = join(scratch, name);
+    execFileSync('mkfifo', [file]);
+    return file;
+  };
+
+  test('a pipe, a socket and a device are refused at once, wherever they are named', async () => {
+    const topology = await cli('check', fifo('pipe.yaml'));
+    expect(topology).toMatchObject({ code: 2 });
+    expect(topology.out).toContain('it is a pipe');
+    writeFileSync(join(scratch, 'extends.yaml'), 'extends: ./pipe.yaml\n');
+    expect((await cli('check', join(scratch, 'extends.yaml'))).out).toContain('it is a pipe');
+    const tree = fifo('pipe.dtb');
+    expect((await cli('check', tree)).out).toContain('it is a pipe');
+    expect((await cli('check', 'topologies/one-endpoint.yaml', '--dtb', tree)).code).toBe(2);
+    expect((await cli('inspect', tree)).err).toContain('it is a pipe');
+    expect((await cli('build', ONE, '-o', join(scratch, 'x'), '--base-dtb', tree)).err).toContain(
+      'it is a pipe',
+    );
+    mkdirSync(join(scratch, 'pipes'));
+    fifo('pipes/topology.dtb');
+    const boot = await cli('boot', ONE, '--firmware-from', join(scratch, 'pipes'));
+    expect(boot).toMatchObject({ code: 2 });
+    expect(boot.err).toContain('it is a pipe');
+    expect((await cli('inspect', '/dev/zero')).err).toContain('it is a device');
+    const server = createServer().listen(join(scratch, 'socket'));
+    await once(server, 'listening');
+    expect((await cli('inspect', join(scratch, 'socket'))).err).toContain('it is a socket');
+    server.close();
+  }, 10_000);
+
+  test('files of /proc have no size and are read to their end', async () => {
+    expect((await cli('check', '/proc/self/cmdline')).out).toContain('inspect/unknown-format');
+  });
+
+  test('one that is damaged is one diagnostic among others, with file and offset', async () => {
+    const dir = join(scratch, 'some');
+    await cli('build', 'topologies/invalid/iommu-map-overlap.yaml', '-o', dir, '--force');
+    const cut = join(scratch, 'cut.dtb');
+    writeFileSync(cut, readFileSync(join(dir, 'topology.dtb')).subarray(0, 100));
+    const odd = join(scratch, 'odd.bin');
+    writeFileSync(odd, Uint8Array.of(1, 2, 3, 4, 5));
+    const bad = 'topologies/invalid/unknown-key.yaml';
+    const files = [odd, bad, cut, 'none.aml', join(dir, 'topology.dtb')];
+    const { code, out, err } = await cli('check', ...files, '--format', 'json');
+    expect({ code, err }).toEqual({ code: 2, err: '' });
+    const { diagnostics } = JSON.parse(out) as {
+      diagnostics: { rule: string; place: { file: string; offset?: number } }[];
+    };
+    const rules = new Map(diagnostics.map((one) => [one.rule, one.place]));
+    expect(rules.get('inspect/unknown-format')).toMatchObject({ file: odd, offset: 0 });
+    expect(rules.get('fdt/truncated')).toMatchObject({ file: cut, offset: expect.any(Number) });
+    expect(rules.get('file-unreadable')).toMatchObject({ file: 'none.aml' });
+    expect([...rules.keys()]).toContain('unknown-key');
+    expect([...rules.keys()]).toContain('iommu-map-overlap');
+    expect((await cli('check', ...files)).out).toContain(`${odd}: error: neither a device tree`);
+  });
+
+  test('inspect prints the others and names the damaged one', async () => {
+    const dir = join(scratch, 'others');
+    await cli('build', ONE, '-o', dir);
+    const odd = join(scratch, 'odd2.bin');
+    writeFileSync(odd, Uint8Array.of(1, 2, 3, 4, 5));
+    const { code, out, err } = await cli('inspect', odd, join(dir, 'viot.aml'));
+    expect(code).toBe(2);
+    expect(err).toContain(odd);
+    expect(out).toContain('00:01.0');
+    expect((await cli('inspect', odd, join(dir, 'viot.aml'), '--format', 'yaml')).out).toBe('');
+  });
+
+  test('a topology is known by what is in it, whatever its name', async () => {
+    const good = join(scratch, 'topology');
+    writeFileSync(good, readFileSync(ONE));
+    expect(await cli('check', good)).toMatchObject({ code: 0, out: '' });
+    writeFileSync(join(scratch, 'topology.txt'), readFileSync(ONE, 'utf8') + 'oops: 1\n');
+    expect((await cli('check', join(scratch, 'topology.txt'))).out).toContain('[unknown-key]');
+    expect((await cli('inspect', good)).err).toContain(`viommu-topo check ${good}`);
+  });
+});
+
+describe('boot --firmware-from', () => {
+  const prepared = async (name: string, change: (tree: Buffer) => Uint8Array): Promise<string> => {
+    const dir = join(scratch, name);
+    await cli('build', ONE, '-o', dir);
+    const file = join(dir, 'topology.dtb');
+    writeFileSync(file, change(readFileSync(file)));
+    return dir;
+  };
+
+  test.each([
+    ['garbage', () => Buffer.from('not a tree at all')],
+    ['nothing', () => Buffer.alloc(0)],
+    ['half a tree', (tree: Buffer) => tree.subarray(0, tree.length / 2)],
+    ['another magic', (tree: Buffer) => Buffer.concat([Buffer.of(0), tree.subarray(1)])],
+  ])('%s is refused before any guest is looked for, with its offset', async (name, change) => {
+    const dir = await prepared(name.replaceAll(' ', '-'), change);
+    const { code, err } = await cli('boot', ONE, '--firmware-from', dir, '--qemu', '/none');
+    expect(code).toBe(2);
+    expect(err).toContain(`${dir}/topology.dtb`);
+    expect(err).toMatch(/at offset 0x/);
+  });
+
+  test('a table without a header is refused, one with a wrong checksum is not', async () => {
+    const dir = await prepared('table', (tree) => tree);
+    const viot = readFileSync(join(dir, 'viot.aml'));
+    writeFileSync(join(dir, 'viot.aml'), viot.fill(0x55, 9, 10));
+    expect(imagesFrom(dir).tables.get('VIOT')).toEqual(new Uint8Array(viot));
+    writeFileSync(join(dir, 'viot.aml'), viot.subarray(0, 35));
+    expect(() => imagesFrom(dir)).toThrow(/viot\.aml.*at offset 0x23/);
+  });
+
+  test('a tree that is merely wrong is taken', async () => {
+    const dir = await prepared('wrong', (tree) => {
+      const at = tree.indexOf('iommu-map\0');
+      expect(at).toBeGreaterThan(0);
+      return tree.fill('x', at, at + 1);
+    });
+    expect(imagesFrom(dir).tree).toEqual(new Uint8Array(readFileSync(join(dir, 'topology.dtb'))));
+  });
 });
