@@ -50,7 +50,7 @@ export async function inputOf(model: Model, options: BootOptions = {}): Promise<
     firmware:
       firmwareFrom === undefined
         ? builtImages(buildFirmware(model), model.file)
-        : await imagesFrom(firmwareFrom),
+        : imagesFrom(firmwareFrom),
     timeLimit,
     seed: 'e2e',
     ...(signal === undefined ? {} : { signal }),

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import {
   bootAndJudge,
@@ -20,6 +19,7 @@ import type { Backend, BootInput, FirmwareImages, Verdict } from '../../scenario
 import type { KernelVersion, Model } from '../../topology/index.ts';
 import { kernelVersion, seconds } from '../arguments.ts';
 import { EXIT, InputError } from '../exit.ts';
+import { writeResult } from '../files.ts';
 import type { Io } from '../io.ts';
 import { Progress } from '../progress.ts';
 import type { CommandContext } from '../context.ts';
@@ -114,6 +114,7 @@ function collect(value: string, before: readonly string[]): string[] {
 interface Ready {
   readonly file: string;
   readonly model: Model;
+  readonly firmware: FirmwareImages;
 }
 
 class Runner {
@@ -138,17 +139,17 @@ class Runner {
       ...(kernel === undefined ? {} : { kernel }),
       force: this.#options.force === true || this.#options.firmwareFrom !== undefined,
     });
-    return { file, model };
+    return { file, model, firmware: this.#firmware(file, model) };
   }
 
-  async boot({ file, model }: Ready): Promise<Verdict> {
+  async boot({ file, model, firmware }: Ready): Promise<Verdict> {
     const { timeout, seed, console: showConsole, quiet } = this.#options;
     const progress = new Progress(this.#io, quiet === true);
     try {
       const backend = await this.#backend(model, progress);
       const input: BootInput = {
         model,
-        firmware: await this.#firmware(file, model),
+        firmware,
         signal: this.#io.signal,
         timeLimit: timeout,
         seed,
@@ -185,7 +186,7 @@ class Runner {
     const plain = verdicts.map((verdict) =>
       renderVerdict(verdict, { color: false, verbose: true }),
     );
-    writeFileSync(output, text ?? plain.join('\n'));
+    writeResult(output, text ?? plain.join('\n'));
   }
 
   #print(verdict: Verdict): void {
@@ -236,14 +237,14 @@ class Runner {
     });
   }
 
-  async #firmware(file: string, model: Model): Promise<FirmwareImages> {
+  #firmware(file: string, model: Model): FirmwareImages {
     const { firmwareFrom } = this.#options;
     if (firmwareFrom === undefined) return builtImages(buildFirmware(model), `built from ${file}`);
     try {
-      return await imagesFrom(firmwareFrom);
+      return imagesFrom(firmwareFrom);
     } catch (error) {
       if (error instanceof RangeError) {
-        throw new InputError(error.message, undefined, { cause: error });
+        throw new InputError(error.message, 'name a directory that build wrote', { cause: error });
       }
       throw error;
     }
