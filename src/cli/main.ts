@@ -7,6 +7,7 @@ import { QemuError, releaseEverything } from '../qemu/index.ts';
 import { EXIT, InputError, type ExitCode } from './exit.ts';
 import { processIo, type Io } from './io.ts';
 import { createProgram } from './program.ts';
+import { guardStream } from './streams.ts';
 
 /**
  * Runs one command line and returns its exit code; it never throws and never calls `process.exit`,
@@ -18,13 +19,17 @@ export async function main(argv: readonly string[]): Promise<number> {
   const abort = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => abort.abort(signal);
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal);
-  // `viommu-topo inspect … | head`: the reader left; that is no error of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.OK);
-    throw error;
-  });
+  const stdout = guardStream(process.stdout);
+  const stderr = guardStream(process.stderr);
   try {
-    return await runCommand(argv, processIo(abort.signal));
+    const code = await runCommand(argv, processIo(abort.signal));
+    await stdout.settled();
+    const lost = stdout.lost();
+    if (lost !== undefined) {
+      process.stderr.write(`viommu-topo: the results could not be written: ${lost.message}\n`);
+    }
+    await stderr.settled();
+    return lost === undefined ? code : EXIT.ENVIRONMENT;
   } finally {
     // Whatever a failure left: no process and no directory of ours outlives the command.
     releaseEverything();
