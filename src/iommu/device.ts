@@ -32,6 +32,18 @@ export interface IommuDeviceOptions extends IommuOptions {
   readonly queueSizes?: readonly [request: number, event: number];
 }
 
+/** Before a transport is there. */
+const NOBODY: VirtioHost = {
+  features: 0n,
+  live: false,
+  hasFeature: () => false,
+  queue: () => undefined,
+  signal: () => undefined,
+  configChanged: () => undefined,
+  needsReset: () => undefined,
+  kickLater: () => undefined,
+};
+
 /** A request that was applied and waits for accesses in flight before it is answered. */
 interface Parked {
   readonly chain: Chain;
@@ -51,7 +63,7 @@ export class IommuDevice implements VirtioDevice {
 
   readonly #relay: Relay;
   readonly #engine: RequestEngine;
-  #host: VirtioHost | undefined;
+  #host: VirtioHost = NOBODY;
   #parked: Parked | undefined;
 
   /** @throws RangeError on options that describe no device */
@@ -83,7 +95,8 @@ export class IommuDevice implements VirtioDevice {
 
   /** Adds an endpoint, before the guest runs or later. @throws RangeError, see {@link Registry} */
   addEndpoint(options: EndpointOptions): Endpoint {
-    const endpoint = this.endpoints.add(options, this.#host?.live ?? false);
+    // From FEATURES_OK on the driver may have read the page sizes.
+    const endpoint = this.endpoints.add(options, this.#host.features !== 0n);
     writeConfig(this.state, this.config);
     this.#checkHost();
     return endpoint;
@@ -99,13 +112,13 @@ export class IommuDevice implements VirtioDevice {
 
   configWrite(offset: number, size: number, value: number): void {
     const bypass = writtenBypass(offset, size, value);
-    const allowed = this.#host?.hasFeature(VIRTIO_IOMMU_F_BYPASS_CONFIG) ?? false;
+    const allowed = this.#host.hasFeature(VIRTIO_IOMMU_F_BYPASS_CONFIG);
     if (bypass === undefined || !allowed) return;
     this.#setBypass(bypass, 'driver');
   }
 
   start(): void {
-    this.state.negotiated = Number((this.#host?.features ?? 0n) & 0x7fn);
+    this.state.negotiated = Number(this.#host.features & 0x7fn);
     // The legacy bit decides what unattached endpoints may do.
     this.state.epoch++;
     this.#relay.synchronise();
@@ -123,7 +136,7 @@ export class IommuDevice implements VirtioDevice {
   queueReset(queue: number): void {
     // The answer of a waiting request has nowhere to go any more; what it did stands.
     if (queue === VIRTIO_IOMMU_REQUESTQ && this.#parked) {
-      this.#parked = undefined;
+      this.#forgetParked();
       this.state.pins.forgetWaiting();
     }
   }
@@ -143,9 +156,10 @@ export class IommuDevice implements VirtioDevice {
   }
 
   snapshot(): PlainState {
-    const parked = this.#parked;
+    // A device that needs a reset will answer nothing any more.
+    const parked = this.#host.live ? this.#parked : undefined;
     return {
-      ...saveState(this.state),
+      ...saveState(this.state, parked !== undefined),
       parked: parked && {
         used: parked.used,
         readable: parked.readable,
@@ -162,33 +176,34 @@ export class IommuDevice implements VirtioDevice {
    * @throws FormatError when it is none, or names an endpoint that is not there
    */
   restore(saved: PlainState): void {
-    const parked = restoreState(this.state, saved);
+    const chain = this.#host.queue(VIRTIO_IOMMU_REQUESTQ)?.taken()[0];
+    const room = chain && Math.min(chain.writableLength, this.#engine.reply.length);
+    const parked = restoreState(this.state, saved, room);
     this.translation.forget();
     this.#parked = undefined;
     writeConfig(this.state, this.config);
     this.#relay.synchronise();
-    const chain = this.#host?.queue(VIRTIO_IOMMU_REQUESTQ)?.taken()[0];
     if (parked && chain) {
       this.#engine.resume(parked);
-      this.#park(chain, parked.readable, parked.used);
+      this.#park({ chain, readable: parked.readable, used: parked.used });
     }
     this.#checkHost();
   }
 
   #serve(): void {
-    const queue = this.#host?.queue(VIRTIO_IOMMU_REQUESTQ);
+    const queue = this.#host.queue(VIRTIO_IOMMU_REQUESTQ);
     if (queue === undefined || this.#parked) return;
     const limit = this.state.settings.requestsPerKick;
     let done = 0;
-    while (done < limit && this.#parked === undefined) {
+    while (done < limit && this.#parked === undefined && this.#host.live) {
       const chain = queue.pop();
       if (chain === undefined) break;
       this.#one(queue, chain);
       done++;
     }
-    if (done > 0) this.#host?.signal(VIRTIO_IOMMU_REQUESTQ);
+    if (done > 0) this.#host.signal(VIRTIO_IOMMU_REQUESTQ);
     if (done === limit && this.#parked === undefined) {
-      this.#host?.kickLater(VIRTIO_IOMMU_REQUESTQ);
+      this.#host.kickLater(VIRTIO_IOMMU_REQUESTQ);
     }
   }
 
@@ -198,34 +213,43 @@ export class IommuDevice implements VirtioDevice {
     state.requestSeen = true;
     state.counters.requests++;
     const size = engine.bytes.length;
-    const readable = chain.readableLength;
-    const wanted = readable < size ? readable : size;
+    const wanted = chain.readableLength < size ? chain.readableLength : size;
     // A request in memory that cannot be read is one that cannot be parsed.
-    const got = chain.reader.read(engine.bytes, 0, wanted);
-    const used = engine.execute(got < wanted ? 0 : readable, chain.writableLength);
+    const isRead = chain.reader.read(engine.bytes, 0, wanted) === wanted;
+    const readable = isRead ? chain.readableLength : 0;
+    const used = engine.execute(readable, chain.writableLength);
     if (state.pins.isWaiting) {
       state.counters.waited++;
-      this.#park(chain, readable, used);
+      this.#park({ chain, readable, used });
+      this.#checkHost();
       return;
     }
     this.#answer(queue, chain, readable, used);
   }
 
-  #park(chain: Chain, readable: number, used: number): void {
-    this.#parked = { chain, readable, used };
-    this.state.pins.onResume(() => this.#resume());
+  #park(parked: Parked): void {
+    this.#parked = parked;
+    this.state.pins.onResume(() => this.#resume(parked));
   }
 
   /** The last access that a request waited for is over. */
-  #resume(): void {
-    const parked = this.#parked;
+  #resume(parked: Parked): void {
+    const queue = this.#host.queue(VIRTIO_IOMMU_REQUESTQ);
+    if (queue === undefined) {
+      this.#forgetParked();
+      return;
+    }
     this.#parked = undefined;
-    const queue = this.#host?.queue(VIRTIO_IOMMU_REQUESTQ);
-    if (parked === undefined || queue === undefined) return;
     this.#answer(queue, parked.chain, parked.readable, parked.used);
-    this.#host?.signal(VIRTIO_IOMMU_REQUESTQ);
+    this.#host.signal(VIRTIO_IOMMU_REQUESTQ);
     // Not at once: whoever released the access is an endpoint in the middle of its work.
-    this.#host?.kickLater(VIRTIO_IOMMU_REQUESTQ);
+    this.#host.kickLater(VIRTIO_IOMMU_REQUESTQ);
+  }
+
+  /** The driver took the queue away: what the request did stands, and listeners are told of it. */
+  #forgetParked(): void {
+    if (this.#parked) this.#engine.tell(this.#parked.readable, 0);
+    this.#parked = undefined;
   }
 
   #answer(queue: DeviceQueue, chain: Chain, readable: number, used: number): void {
@@ -238,11 +262,11 @@ export class IommuDevice implements VirtioDevice {
 
   #report(): void {
     if (this.state.faults.size === 0) return;
-    const queue = this.#host?.queue(VIRTIO_IOMMU_EVENTQ);
+    const queue = this.#host.queue(VIRTIO_IOMMU_EVENTQ);
     if (queue === undefined) return;
     const outcome = sendReports(this.state, queue);
-    this.#host?.signal(VIRTIO_IOMMU_EVENTQ);
-    if (outcome === 'more') this.#host?.kickLater(VIRTIO_IOMMU_EVENTQ);
+    this.#host.signal(VIRTIO_IOMMU_EVENTQ);
+    if (outcome === 'more') this.#host.kickLater(VIRTIO_IOMMU_EVENTQ);
   }
 
   #setBypass(value: 0 | 1, cause: 'driver' | 'system-reset'): void {
@@ -258,7 +282,7 @@ export class IommuDevice implements VirtioDevice {
 
   #forgetDriver(): void {
     const { state } = this;
-    this.#parked = undefined;
+    this.#forgetParked();
     state.counters.resets++;
     state.forgetDriver();
     this.#relay.synchronise();
@@ -270,6 +294,6 @@ export class IommuDevice implements VirtioDevice {
     const why = this.state.broken;
     if (why === undefined) return;
     this.state.broken = undefined;
-    this.#host?.needsReset(why);
+    this.#host.needsReset(why);
   }
 }

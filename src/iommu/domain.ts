@@ -1,5 +1,6 @@
 import type { Endpoint } from './endpoint.ts';
 import { MappingTree } from './mapping-tree.ts';
+import type { Pin } from './pins.ts';
 import type { PassthroughPort } from './port.ts';
 
 /**
@@ -15,6 +16,8 @@ export class Domain {
   readonly ports: PassthroughPort[] = [];
   /** Endpoints that have reserved regions, so that MAP need not look at the others. */
   readonly restricted: Endpoint[] = [];
+  /** Accesses in flight through it, of endpoints that may have left it meanwhile. */
+  readonly pins: Set<Pin> = new Set();
 
   constructor(id: number, bypass: boolean) {
     this.id = id;
@@ -31,6 +34,11 @@ export class Domain {
     this.endpoints.delete(endpoint);
     endpoint.domain = undefined;
     this.#recount();
+  }
+
+  /** Whether it is the domain of its ID still: without endpoints it has ceased to exist. */
+  get exists(): boolean {
+    return this.endpoints.size > 0;
   }
 
   /** Whether the range has an address that some endpoint of the domain reserves. */

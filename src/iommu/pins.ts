@@ -67,17 +67,19 @@ export class PinTable {
     for (const pin of Array.from(endpoint.pins)) this.release(pin);
   }
 
-  /** Accesses of the endpoint through its attachment `domain` (undefined: unattached bypass). */
-  waitForEndpoint(endpoint: Endpoint, domain: Domain | undefined): void {
-    for (const pin of endpoint.pins) if (pin.domain === domain) this.#waiting.add(pin);
+  /**
+   * All accesses of the endpoint: through its attachment, unattached, and through an older one that a
+   * reset of the request queue kept from being waited for.
+   */
+  waitForEndpoint(endpoint: Endpoint): void {
+    for (const pin of endpoint.pins) this.#waiting.add(pin);
   }
 
-  /** Accesses of any endpoint of the domain to the range. */
+  /** Accesses through the domain to the range, of endpoints that have left it too. */
   waitForRange(domain: Domain, sHi: number, sLo: number, eHi: number, eLo: number): void {
-    for (const endpoint of domain.endpoints) {
-      for (const pin of endpoint.pins) {
-        const meets = meet(pin.startHi, pin.startLo, pin.endHi, pin.endLo, sHi, sLo, eHi, eLo);
-        if (pin.domain === domain && meets) this.#waiting.add(pin);
+    for (const pin of domain.pins) {
+      if (meet(pin.startHi, pin.startLo, pin.endHi, pin.endLo, sHi, sLo, eHi, eLo)) {
+        this.#waiting.add(pin);
       }
     }
   }
@@ -99,15 +101,16 @@ export class PinTable {
     for (const pin of this.#pins.values()) this.#drop(pin);
   }
 
-  snapshot(): readonly PinState[] {
+  /** @param answerable whether the request that waits can still be answered */
+  snapshot(answerable: boolean): readonly PinState[] {
     return [...this.#pins.values()].map((pin) => ({
       id: pin.id,
       endpoint: pin.endpoint.id,
       domain: pin.domain?.id ?? null,
-      /** Still of the endpoint's present attachment: a domain ID may be used anew meanwhile. */
-      current: pin.domain === pin.endpoint.domain,
+      /** A domain that has ceased to exist is not the one that has its ID now. */
+      current: pin.domain?.exists ?? true,
       range: [pin.startHi, pin.startLo, pin.endHi, pin.endLo],
-      waitedFor: this.#waiting.has(pin),
+      waitedFor: answerable && this.#waiting.has(pin),
     }));
   }
 
@@ -128,6 +131,7 @@ export class PinTable {
   #put(pin: Pin): Pin {
     this.#pins.set(pin.id, pin);
     pin.endpoint.pins.add(pin);
+    pin.domain?.pins.add(pin);
     return pin;
   }
 
@@ -135,6 +139,7 @@ export class PinTable {
     pin.live = false;
     this.#pins.delete(pin.id);
     pin.endpoint.pins.delete(pin);
+    pin.domain?.pins.delete(pin);
   }
 }
 

@@ -22,8 +22,15 @@ export interface ParkedState {
   readonly status: number;
 }
 
-/** Everything a driver or a device could notice, as plain data; endpoints by ID. */
-export function saveState(state: IommuState): { readonly [key: string]: PlainState } {
+/**
+ * Everything a driver or a device could notice, as plain data; endpoints by ID.
+ *
+ * @param answerable whether a request that waits can still be answered
+ */
+export function saveState(
+  state: IommuState,
+  answerable: boolean,
+): { readonly [key: string]: PlainState } {
   return {
     version: VERSION,
     bypass: state.bypass,
@@ -36,7 +43,7 @@ export function saveState(state: IommuState): { readonly [key: string]: PlainSta
     domains: [...state.domains.values()].toSorted((a, b) => a.id - b.id).map(saveDomain),
     faults: state.faults.list().map((report) => ({ ...report })),
     nextPin: state.pins.nextId,
-    pins: state.pins.snapshot().map((pin) => ({ ...pin })),
+    pins: state.pins.snapshot(answerable).map((pin) => ({ ...pin })),
     counters: { ...state.counters },
   };
 }
@@ -57,10 +64,15 @@ function saveDomain(domain: Domain): PlainState {
 /**
  * Takes over what `saveState` gave. The snapshot is checked as a whole before anything changes.
  *
+ * @param room bytes that the answer to a request that waits may have; undefined when none can wait
  * @returns the request that waits, if one does
  * @throws FormatError `iommu/snapshot`
  */
-export function restoreState(state: IommuState, saved: PlainState): ParkedState | undefined {
+export function restoreState(
+  state: IommuState,
+  saved: PlainState,
+  room: number | undefined,
+): ParkedState | undefined {
   const from = recordOf(saved, 'snapshot');
   if (numberAt(from, 'version') !== VERSION) throw damaged('version');
   const endpoints = readEndpoints(state, from);
@@ -82,7 +94,13 @@ export function restoreState(state: IommuState, saved: PlainState): ParkedState 
   const negotiated = numberAt(from, 'negotiated') & state.settings.offered;
   const requestSeen = flagAt(from, 'requestSeen');
   const nextPin = numberAt(from, 'nextPin');
-  const pins = itemsAt(from, 'pins').map((item) => readPin(state, item));
+  const byId = new Map(domains.map(({ domain }) => [domain.id, domain]));
+  const pins = itemsAt(from, 'pins').map((item) => readPin(state, byId, item));
+  const ids = new Set(pins.map(({ pin }) => pin.id));
+  if (ids.size !== pins.length || Math.max(...ids) >= nextPin) throw damaged('IDs of pins');
+  const waits = pins.some(({ waitedFor }) => waitedFor);
+  if (waits !== (parked !== undefined)) throw damaged('what the waiting request waits for');
+  if (parked && (room === undefined || parked.used > room)) throw damaged('parked');
 
   const changedBypass = state.bypass !== bypass;
   state.forgetDriver();
@@ -96,10 +114,7 @@ export function restoreState(state: IommuState, saved: PlainState): ParkedState 
     for (const endpoint of members) domain.add(endpoint);
   }
   state.faults.restore(faults);
-  state.pins.adopt(
-    nextPin,
-    pins.map((make) => make()),
-  );
+  state.pins.adopt(nextPin, pins);
   for (const [name, value] of counters) state.counters[name] = value;
   if (changedBypass && state.stream.wants('bypass')) {
     state.stream.emit({ kind: 'bypass', value: bypass === 1, cause: 'restore' });
@@ -141,8 +156,8 @@ function readDomain(state: IommuState, from: PlainRecord): { domain: Domain; mem
 }
 
 function readMapping(domain: Domain, view: ByteView, at: number): void {
-  const [sLo, sHi, eLo, eHi] = [at, at + 4, at + 8, at + 12].map((word) => view.u32(word));
-  const [startHi, startLo, endHi, endLo] = [sHi ?? 0, sLo ?? 0, eHi ?? 0, eLo ?? 0];
+  const [startLo, startHi] = [view.u32(at), view.u32(at + 4)] as const;
+  const [endLo, endHi] = [view.u32(at + 8), view.u32(at + 12)] as const;
   const physical = [view.u32(at + 20), view.u32(at + 16)] as const;
   const size = view.u64(at + 8) - view.u64(at);
   const inserted =
@@ -162,19 +177,42 @@ function readFault(from: PlainRecord): FaultReport {
   };
 }
 
-/** Made later: a pin refers to an attachment, which is to be restored first. */
-function readPin(state: IommuState, from: PlainRecord): () => { pin: Pin; waitedFor: boolean } {
+function readPin(
+  state: IommuState,
+  domains: ReadonlyMap<number, Domain>,
+  from: PlainRecord,
+): { pin: Pin; waitedFor: boolean } {
   const endpoint = readEndpoint(state, from, 'endpoint');
-  const id = numberAt(from, 'id');
-  const range = from['range'];
-  if (!Array.isArray(range) || range.length !== 4) throw damaged('range');
-  const [startHi = 0, startLo = 0, endHi = 0, endLo = 0] = range.map(Number);
-  // Of an attachment that is over: what that was makes no difference but for the ID.
-  const old = from['domain'] === null ? undefined : new Domain(numberAt(from, 'domain'), false);
+  const [startHi, startLo, endHi, endLo] = readHalves(from['range']);
+  const ranged = { startHi, startLo, endHi, endLo };
+  const domain = readPinDomain(domains, from);
+  const pin = { id: numberAt(from, 'id'), endpoint, domain, ...ranged, live: true };
+  return { pin, waitedFor: flagAt(from, 'waitedFor') };
+}
+
+function readPinDomain(
+  domains: ReadonlyMap<number, Domain>,
+  from: PlainRecord,
+): Domain | undefined {
   const current = flagAt(from, 'current');
-  const waitedFor = flagAt(from, 'waitedFor');
-  const fields = { id, endpoint, startHi, startLo, endHi, endLo, live: true };
-  return () => ({ pin: { ...fields, domain: current ? endpoint.domain : old }, waitedFor });
+  if (from['domain'] === null) return undefined;
+  const id = numberAt(from, 'domain');
+  // One that has ceased to exist: what it was makes no difference but for the ID.
+  if (!current) return new Domain(id, false);
+  const domain = domains.get(id);
+  if (domain === undefined) throw damaged(`domain ${id} is not there`);
+  return domain;
+}
+
+type Halves = readonly [startHi: number, startLo: number, endHi: number, endLo: number];
+
+function readHalves(value: PlainState): Halves {
+  if (!Array.isArray(value) || value.length !== 4 || !value.every(isHalf)) throw damaged('range');
+  return value as unknown as Halves;
+}
+
+function isHalf(value: unknown): boolean {
+  return typeof value === 'number' && value >>> 0 === value;
 }
 
 function readParked(saved: PlainState): ParkedState {

@@ -78,7 +78,10 @@ export class PackedQueue extends DeviceQueue {
     return true;
   }
 
-  /** A table is read front to back; of its entries' flags only WRITE has a meaning. */
+  /**
+   * A table is read front to back. Of its entries' flags only WRITE is valid, "others are reserved and
+   * are ignored by the device": INDIRECT too, unlike in a split queue's table.
+   */
   #readTable(chain: Chain, tableFlags: number): boolean {
     const entries = this.indirectEntries(chain, tableFlags);
     const lo = this.descLo;
@@ -86,7 +89,7 @@ export class PackedQueue extends DeviceQueue {
     for (let index = 0; index < entries; index++) {
       if (!this.readIndirect(chain, hi, lo, index)) return false;
       const flags = this.descAt14;
-      if (this.nested(chain, flags) || !this.addSegment(chain, flags)) return false;
+      if (!this.addSegment(chain, flags)) return false;
     }
     return entries > 0;
   }

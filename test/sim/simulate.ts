@@ -181,7 +181,7 @@ function inFlightStep(world: World, random: Random): void {
   if (pin === undefined) throw new Error('no pin');
   const request = { ...someRequest(random), endpoint: id };
   const status = model.judge(request);
-  const touches = waits(world, request, status, before, { start, end: start + 0xffn });
+  const touches = waits(request, status, before, { start, end: start + 0xffn });
   rig.submit(bytesOf(request));
   world.seen();
   if (status === 0) model.apply(request);
@@ -202,7 +202,6 @@ function inFlightStep(world: World, random: Random): void {
 }
 
 function waits(
-  { model }: World,
   request: ModelRequest,
   status: number,
   before: number | undefined,
@@ -211,8 +210,7 @@ function waits(
   if (status !== 0 || request.op === 'map') return false;
   if (request.op === 'attach') return before !== request.domain;
   if (request.op === 'detach') return true;
-  const removed = model.domains.get(request.domain)?.mappings.some((m) => meet(m, request));
-  return before === request.domain && (removed ?? false) && meet(request, pinned);
+  return before === request.domain && meet(request, pinned);
 }
 
 function bypassStep(world: World, random: Random): void {

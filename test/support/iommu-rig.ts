@@ -139,6 +139,13 @@ export class Rig {
     core.writeStatus(0xf);
   }
 
+  /** Sets up the request queue again, after it was reset alone. */
+  reopen(): void {
+    this.ram.fill(0, Number(REQUEST_RING), Number(EVENT_RING));
+    const { features } = this.core;
+    this.request = this.#queue(VIRTIO_IOMMU_REQUESTQ, REQUEST_RING, RING_SIZE, features);
+  }
+
   #queue(index: number, area: bigint, size: number, features: bigint): DriverQueue {
     const options = { memory: this.memory, area, size, features, indirectEntries: 128 };
     if (driverQueueParts(options).bytes > 0x4_0000) throw new Error('queue does not fit');

@@ -66,7 +66,7 @@ export const ATTACH: RequestType = {
     // "If the device cannot do that" after a DETACH, it must say UNSUPP.
     if (outcome !== 'ok') return old ? VIRTIO_IOMMU_S_UNSUPP : HOST_STATUS[outcome];
     // Accesses through the old attachment, or past the translation, must be over first.
-    state.pins.waitForEndpoint(ep, old);
+    state.pins.waitForEndpoint(ep);
     leave(state, ep);
     relay.attached(ep, join(state, ep, request.domain, bypass));
     return VIRTIO_IOMMU_S_OK;

@@ -35,7 +35,7 @@ export const DETACH: RequestType = {
     if (!isAttachedThere(ep, request)) return VIRTIO_IOMMU_S_OK;
     const outcome = relay.detach(ep);
     if (outcome !== 'ok') return HOST_STATUS[outcome];
-    state.pins.waitForEndpoint(ep, ep.domain);
+    state.pins.waitForEndpoint(ep);
     leave(state, ep);
     return VIRTIO_IOMMU_S_OK;
   },

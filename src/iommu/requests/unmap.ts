@@ -55,11 +55,13 @@ export const UNMAP: RequestType = {
       if (outcome !== 'ok') return HOST_STATUS[outcome];
     }
     const removed = target.mappings.removeWithin(startHi, startLo, endHi, endLo);
-    // Nothing was mapped, so nothing can be in flight.
-    if (removed === 0) return VIRTIO_IOMMU_S_OK;
-    state.mappings -= removed;
-    state.counters.unmapped += removed;
-    if (state.canary !== 'unmap-keeps-translation') state.epoch++;
+    if (removed > 0) {
+      state.mappings -= removed;
+      state.counters.unmapped += removed;
+      if (state.canary !== 'unmap-keeps-translation') state.epoch++;
+    }
+    // Even when nothing was left to remove: a reset of the request queue may have cut short the
+    // UNMAP that did, while its accesses were in flight.
     if (state.pins.size > 0) state.pins.waitForRange(target, startHi, startLo, endHi, endLo);
     return VIRTIO_IOMMU_S_OK;
   },

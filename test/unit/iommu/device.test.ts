@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { FormatError } from '../../../src/bytes/index.ts';
 import {
   IommuDebug,
   IommuDevice,
@@ -12,7 +11,6 @@ import {
   type RequestType,
 } from '../../../src/iommu/index.ts';
 import { TranslatedDma } from '../../../src/memory/index.ts';
-import type { PlainState } from '../../../src/virtio/index.ts';
 import {
   attachBytes,
   mapBytes,
@@ -64,57 +62,6 @@ describe('work per kick', () => {
     expect(rig.ram[0xb_0000]).toBe(OK);
     expect(rig.write(1, 0x1000n, 7)).toBe(true);
     expect(rig.ram[0x3000]).toBe(7);
-  });
-});
-
-describe('accesses in flight', () => {
-  test('never hang a reset, nor the removal of the endpoint', () => {
-    const rig = attached();
-    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
-    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
-    rig.boot();
-    expect(pin?.live).toBe(false);
-    expect(rig.device.isWaiting).toBe(false);
-    rig.attach(1, 1);
-    rig.map(1, 0x1000n, 0x1fffn, 0x2000n);
-    // Releasing what is void has no effect.
-    if (pin) rig.device.endpoints.release(pin);
-    const other = rig.device.endpoints.pin(1, 0x1000n, 1n);
-    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
-    expect(rig.device.isWaiting).toBe(true);
-    rig.device.removeEndpoint(1);
-    expect(other?.live).toBe(false);
-    expect(rig.answer()?.status).toBe(OK);
-  });
-
-  test('a reset of the request queue alone lets go of the waiting request', () => {
-    const rig = attached({ ring: (1n << 32n) | (1n << 40n) });
-    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
-    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
-    rig.core.resetQueue(0);
-    expect(rig.device.isWaiting).toBe(false);
-    if (pin) rig.device.endpoints.release(pin);
-    expect(rig.device.isWaiting).toBe(false);
-  });
-
-  test('are bounded, and need an endpoint and a range', () => {
-    const rig = attached({ limits: { pins: 2 } });
-    const { endpoints } = rig.device;
-    expect(endpoints.pin(9, 0n, 1n)).toBe(undefined);
-    expect(endpoints.pin(1, 5n, 0n)).toBe(undefined);
-    expect(endpoints.pin(1, (1n << 64n) - 1n, 99n)?.endLo).toBe(0xffff_ffff);
-    expect(endpoints.pin(1, 0n, 1n)).toBeDefined();
-    expect(endpoints.pin(1, 0n, 1n)).toBe(undefined);
-  });
-
-  test('of other endpoints, domains and ranges are not waited for', () => {
-    const rig = attached();
-    rig.attach(2, 2);
-    rig.map(2, 0x1000n, 0x1fffn, 0x2000n);
-    rig.device.endpoints.pin(2, 0x1000n, 0x1000n);
-    rig.device.endpoints.pin(1, 0x2000n, 0x1000n);
-    expect(rig.unmap(1, 0x1000n, 0x1fffn)).toBe(OK);
-    expect(rig.unmap(1, 0x2000n, 0x2fffn)).toBe(OK);
   });
 });
 
@@ -279,64 +226,6 @@ describe('events as lines', () => {
     ],
   ])('%o', (event, line) => {
     expect(showEvent(event)).toBe(line);
-  });
-});
-
-describe('snapshots', () => {
-  test('of a device with mappings, faults and pins are the same after a restore', () => {
-    const rig = attached({ eventBuffers: [] });
-    rig.attach(4, 2, { flags: 1 });
-    rig.read(1, 0x9999n);
-    rig.device.endpoints.pin(1, 0x1000n, 8n);
-    rig.setBypass(1);
-    const saved = rig.core.snapshot();
-    const before = rig.ram.slice();
-    rig.migrate();
-    expect(rig.core.snapshot()).toEqual(saved);
-    expect(Buffer.compare(rig.ram, before)).toBe(0);
-    expect(rig.read(1, 0x1000n)).toBe(0);
-    expect(rig.map(1, 0x1000n, 0x1fffn, 0n)).not.toBe(OK);
-  });
-
-  test('that are damaged throw FormatError and change nothing', () => {
-    const rig = attached();
-    const good = rig.device.snapshot() as Record<string, PlainState>;
-    const now = (): PlainState => rig.device.snapshot();
-    const domain = (good['domains'] as Record<string, PlainState>[])[0];
-    const twice = domain?.['mappings'] as Uint8Array;
-    const bad: PlainState[] = [
-      undefined,
-      7,
-      [],
-      { ...good, version: 2 },
-      { ...good, bypass: 'x' },
-      { ...good, endpoints: [] },
-      {
-        ...good,
-        endpoints: [
-          { id: 1, injected: 0 },
-          { id: 77, injected: 0 },
-        ],
-      },
-      { ...good, domains: [{ ...domain, endpoints: [] }] },
-      { ...good, domains: [{ ...domain, endpoints: [1, 77] }] },
-      { ...good, domains: [domain ?? null, { ...domain, id: 2 }] },
-      { ...good, domains: [domain ?? null, { ...domain, endpoints: [2] }] },
-      { ...good, domains: [{ ...domain, mappings: twice.slice(1) }] },
-      { ...good, domains: [{ ...domain, mappings: new Uint8Array([...twice, ...twice]) }] },
-      { ...good, pageSizeMask: 1n },
-      { ...good, faults: 1 },
-      { ...good, counters: {} },
-      { ...good, pins: [{ endpoint: 77 }] },
-      { ...good, pins: [{ endpoint: 1 }] },
-      { ...good, parked: 3 },
-    ];
-    for (const state of bad) {
-      expect(() => rig.device.restore(state)).toThrow(FormatError);
-      expect(now()).toEqual(good);
-    }
-    rig.device.restore(good);
-    expect(now()).toEqual(good);
   });
 });
 

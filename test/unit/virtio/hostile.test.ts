@@ -241,9 +241,13 @@ describe('packed: what a driver may not do', () => {
       'indirect-with-next',
     ],
     [
-      'a table in a table',
-      (rig) => rig.desc(0, TABLE, 16, AVAIL | INDIRECT).desc(TABLE, 0, 16, INDIRECT),
-      'indirect-nested',
+      'flags in a table that are reserved there: all but WRITE are ignored',
+      (rig) =>
+        rig
+          .desc(0, TABLE, 32, AVAIL | INDIRECT)
+          .desc(TABLE, 0, 16, INDIRECT | NEXT)
+          .desc(TABLE + 16, 0, 16, 0xfff8 | INDIRECT | WRITE),
+      '1r1w',
     ],
     [
       'a table outside memory',
