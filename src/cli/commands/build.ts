@@ -37,8 +37,8 @@ gives the same bytes.
 
 Examples:
   viommu-topo build topologies/one-endpoint.yaml -o out && out/boot.sh
-  qemu-system-aarch64 -M virt,dumpdtb=base.dtb -cpu cortex-a57
-  viommu-topo build my.yaml -o out --base-dtb base.dtb`,
+  qemu-system-aarch64 -M virt,gic-version=3,dumpdtb=base.dtb -cpu cortex-a57
+  viommu-topo build topologies/its.yaml -o out --base-dtb base.dtb`,
     )
     .action(async (file: string, options: BuildOptions) => {
       const model = requireTopology(file, io, {

@@ -1,4 +1,5 @@
 import { hex, overlaps, type Range } from '../../bytes/index.ts';
+import { GITS_TRANSLATER_PAGE } from '../../spec/gic.ts';
 import type {
   Model,
   NodeRef,
@@ -7,6 +8,7 @@ import type {
   TreeDevice,
   TreeHost,
   TreeIommu,
+  TreeMsiController,
 } from '../../topology/index.ts';
 import { FirmwareError } from '../error.ts';
 
@@ -46,16 +48,32 @@ export function matchBase(base: BaseTree, model: Model, tree: TreeDescription): 
     const same = base.msiControllers.find(
       ({ kind, window }) => kind === msi.kind && window?.start === msi.window?.start,
     );
-    if (same === undefined && isUsed(msi.key, tree)) {
-      const where = msi.window === undefined ? '' : ` at ${hex(msi.window.start)}`;
-      throw new FirmwareError(
-        'merge/no-msi-controller',
-        `the base tree has no ${msi.kind}${where}`,
-      );
-    }
+    if (same === undefined && isUsed(msi.key, tree)) throw noController(msi, base);
     return same === undefined ? [] : [{ ...msi, path: same.path }];
   });
   return { tree: { ...tree, hosts, iommus, devices, msiControllers }, inBase, hostOf };
+}
+
+const CONTROLLERS = { its: 'ITS', gicv2m: 'GICv2m frame', other: 'MSI controller' } as const;
+
+/** Where a controller's registers are: its node's address, not the page that devices write to. */
+function registers({ kind, window }: TreeMsiController): string {
+  if (window === undefined) return '';
+  return ` at ${hex(kind === 'its' ? window.start - GITS_TRANSLATER_PAGE : window.start)}`;
+}
+
+function noController(msi: TreeMsiController, base: TreeDescription): FirmwareError {
+  const has = base.msiControllers.map((one) => `${CONTROLLERS[one.kind]}${registers(one)}`);
+  const gic = { its: 3, gicv2m: 2, other: undefined }[msi.kind];
+  const dump =
+    gic === undefined
+      ? 'take the tree of a machine that has it'
+      : `take the tree of a machine that has it (QEMU: -M virt,gic-version=${gic},dumpdtb=FILE)`;
+  return new FirmwareError(
+    'merge/no-msi-controller',
+    `the base tree has no ${CONTROLLERS[msi.kind]}${registers(msi)}; it has ${has.join(', ') || 'none'}`,
+    { cure: `${dump}, or give the topology a doorbell that the tree has (doorbells)` },
+  );
 }
 
 /** Hosts of the topology that are one node in the base become one host. */
@@ -97,6 +115,7 @@ function refuseOverlap(base: BaseTree, model: Model, host: TreeHost): void {
   throw new FirmwareError(
     'merge/no-host',
     `${host.key} is ${what}; the base tree has those buses in ${taken.path}, as another host`,
+    { cure: 'take the tree of a machine with the same buses, or give the host those of the tree' },
   );
 }
 

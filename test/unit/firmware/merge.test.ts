@@ -117,5 +117,10 @@ test('a second segment in the configuration space of the first is refused', () =
 
 test('a doorbell that the base does not have is refused', () => {
   const model = shippedModel('its.yaml');
-  expect(() => merge('virt-viommu-gic3-noits', model)).toThrow(/no its at 0x8090000/);
+  // The address of the node, not that of the page in it that devices write to.
+  expect(() => merge('virt-viommu-gic3-noits', model)).toThrow(/no ITS at 0x8080000; it has none/);
+  expect(() => merge('virt-viommu-gic2', model)).toThrow(/it has GICv2m frame at 0x8020000/);
+  expect(() => merge('virt-viommu-gic2', model)).toThrow(
+    expect.objectContaining({ cure: expect.stringContaining('gic-version=3') as string }) as Error,
+  );
 });
