@@ -41,12 +41,14 @@ function deriveNodes(model: Model): ViotNodeOverride[] {
       : { type: 'mmio-iommu', base: transport.base, place },
   );
   const index = new Map(described.map(({ id }, node) => [id, node]));
-  const ranges = viotRanges(model).flatMap((row): ViotNodeOverride[] => {
-    const node = index.get(row.viommu);
-    if (node === undefined) return [];
-    const { endpointId: endpointStart, segments, rids, place } = row;
-    return [{ type: 'pci-range', endpointStart, segments, rids, output: { node }, place }];
-  });
+  const outputs = new Map([...index].map(([id, node]) => [id, { node }]));
+  const ranges: ViotNodeOverride[] = [];
+  for (const { viommu, endpointId: endpointStart, segments, rids, place } of viotRanges(model)) {
+    const output = outputs.get(viommu);
+    if (output !== undefined) {
+      ranges.push({ type: 'pci-range', endpointStart, segments, rids, output, place });
+    }
+  }
   const platform = model.endpoints.flatMap((endpoint): ViotNodeOverride[] => {
     const { location, viommu = '', endpointId, place } = endpoint;
     const node = index.get(viommu);
@@ -92,21 +94,31 @@ function viotRanges(model: Model): ViotRow[] {
 }
 
 function acrossSegments(rows: readonly CoverageRow[]): ViotRow[] {
-  const result: ViotRow[] = [];
-  // Ranges that end on the segment before, by what they must share with the next.
-  const open = new Map<string, number>();
+  type Growing = ViotRow & { readonly segments: { readonly start: number; end: number } };
+  const result: Growing[] = [];
+  // Ranges that reach the segment before, and those that reach this one, by their first requester
+  // ID: rows of a segment are disjoint, so there is one of each. Rows come segment by segment.
+  let before = new Map<number, Growing>();
+  let here = new Map<number, Growing>();
+  let at = rows[0]?.segment ?? 0;
   for (const { segment, rids, viommu, endpointId, place } of rows) {
-    const key = (at: number, id: number): string =>
-      `${at} ${rids.start}-${rids.end} ${viommu} ${id}`;
-    const index = open.get(key(segment - 1, endpointId - 0x1_0000));
-    const before = index === undefined ? undefined : result[index];
-    if (index !== undefined && before !== undefined) {
-      result[index] = { ...before, segments: { start: before.segments.start, end: segment } };
-      open.set(key(segment, endpointId), index);
-      continue;
+    if (segment !== at) {
+      before = segment === at + 1 ? here : new Map<number, Growing>();
+      here = new Map<number, Growing>();
+      at = segment;
     }
-    open.set(key(segment, endpointId), result.length);
-    result.push({ segments: { start: segment, end: segment }, rids, viommu, endpointId, place });
+    let row = before.get(rids.start);
+    const goesOn =
+      row !== undefined &&
+      row.rids.end === rids.end &&
+      row.viommu === viommu &&
+      row.endpointId + (segment - row.segments.start) * 0x1_0000 === endpointId;
+    if (row !== undefined && goesOn) row.segments.end = segment;
+    else {
+      row = { segments: { start: segment, end: segment }, rids, viommu, endpointId, place };
+      result.push(row);
+    }
+    here.set(rids.start, row);
   }
   return result;
 }
@@ -148,23 +160,23 @@ function damage(node: ViotNodeOverride): FormProblem | undefined {
 
 function finish(node: ViotNodeOverride, offset: number, offsets: readonly number[]): ViotNode {
   const output = (to: ViotOutput): number => ('node' in to ? (offsets[to.node] ?? 0) : to.offset);
-  const common = { offset, place: node.place };
+  const { place } = node;
   switch (node.type) {
     case 'pci-range': {
       const { type, endpointStart, segments, rids } = node;
-      return { ...common, type, endpointStart, segments, rids, output: output(node.output) };
+      return { type, offset, endpointStart, segments, rids, output: output(node.output), place };
     }
     case 'mmio-endpoint': {
       const { type, endpoint, base } = node;
-      return { ...common, type, endpoint, base, output: output(node.output) };
+      return { type, offset, endpoint, base, output: output(node.output), place };
     }
     case 'pci-iommu':
-      return { ...common, type: node.type, segment: node.segment, rid: node.rid };
+      return { type: node.type, offset, segment: node.segment, rid: node.rid, place };
     case 'mmio-iommu':
-      return { ...common, type: node.type, base: node.base };
+      return { type: node.type, offset, base: node.base, place };
     case 'unknown': {
       const length = node.length ?? SIZES.unknown;
-      return { ...common, type: node.type, number: node.number, length };
+      return { type: node.type, offset, number: node.number, length, place };
     }
   }
 }

@@ -27,12 +27,15 @@ function showBuses({ start, end }: Range<number>): string {
 export function resolveHosts(context: Context, board: Board): PciHost[] {
   const inputs = context.input.pci?.hosts ?? [];
   const hosts: PciHost[] = [];
+  const bySegment = new Map<number, PciHost[]>();
   inputs.forEach((input, index) => {
     if (!context.define('host', input.id, context.idPlace('pci', 'hosts', index))) return;
     const host = resolveHost(context, board, input, index, inputs);
-    const other = hosts.find((h) => h.segment === host.segment && overlaps(h.buses, host.buses));
+    const beside = bySegment.get(host.segment) ?? [];
+    const other = beside.find((h) => overlaps(h.buses, host.buses));
     if (other === undefined) {
       hosts.push(host);
+      bySegment.set(host.segment, [...beside, host]);
       return;
     }
     context.partial = true;

@@ -29,6 +29,9 @@ export interface Validated {
 
 type Issue = z.core.$ZodIssue;
 
+/** Unknown keys that are compared with the known ones: nobody reads more, and it takes long. */
+const GUESSES_MAX = 1000;
+
 /** Each round drops at least one node; a mistake drops what contains it at most this often. */
 const ROUNDS_MAX = 12;
 
@@ -50,20 +53,22 @@ export function validate(data: DataNode): Validated {
     }
     partial ||= result.error.issues.some((issue) => issue.code !== 'unrecognized_keys');
     const before = root;
-    diagnostics ??= result.error.issues.flatMap((issue) => explain(before, issue));
+    const guesses = { left: GUESSES_MAX };
+    diagnostics ??= result.error.issues.flatMap((issue) => explain(before, issue, guesses));
     root = prune(root, result.error.issues, dropped);
     if (root === before) break;
   }
   return { root, diagnostics: diagnostics ?? [], dropped, partial: true };
 }
 
-function explain(root: DataNode, issue: Issue): Diagnostic[] {
+function explain(root: DataNode, issue: Issue, guesses: { left: number }): Diagnostic[] {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') {
     const known = issue.message.split(' ');
     return issue.keys.map((key) => {
       const place = keyPlaceAt(root, [...path, key]);
-      return finding(UNKNOWN_KEY, place, `unknown key "${key}"${didYouMean(key, known)}`, {
+      const hint = guesses.left-- > 0 ? didYouMean(key, known) : '';
+      return finding(UNKNOWN_KEY, place, `unknown key "${key}"${hint}`, {
         cure: `write one of ${known.join(', ')}`,
       });
     });

@@ -8,8 +8,8 @@ import type { SourceText } from './text.ts';
 export const DEPTH_MAX = 64;
 /** Block collections nest by at most two levels for each column. */
 const COLUMN_MAX = 2 * DEPTH_MAX;
-/** About what 1 MiB of a real topology has; `[[],[],[]…` would have more. */
-const TOKENS_MAX = 600_000;
+/** About 20,000 endpoints, a second of work; `[[],[],[]…` would have more in 1 MiB. */
+const TOKENS_MAX = 400_000;
 
 /** Tokens of the lexer that stand for no text; the text itself has no control characters. */
 const MARKS: ReadonlySet<string> = new Set([CST.DOCUMENT, CST.FLOW_END, CST.SCALAR]);

@@ -1,8 +1,10 @@
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   describe,
   deviceIdBase,
   parseTopology,
+  type CoverageRow,
   type Descriptions,
 } from '../../../src/topology/index.ts';
 
@@ -163,4 +165,64 @@ test('defaults of virt are those of QEMU, and a second host shares its windows',
   expect(a?.mem32.start).toBe(0x10000000n);
   expect(b?.mem32.start).toBe((a?.mem32.end ?? 0n) + 1n);
   expect(b?.mem32.end).toBe(0x3efeffffn);
+});
+
+test('VIOT ranges over segments are the fewest, and mean what the coverage says', () => {
+  const { model: base } = parseTopology(
+    'extends: emulator\nviommus:\n  - { id: a, mmio: 0xa000000 }\n  - { id: b, mmio: 0xa000200 }\n' +
+      'pci: { hosts: [{ id: pcie0, viommu: none }] }\n',
+    'x.yaml',
+  );
+  if (base === undefined) throw new Error('no model');
+  const { place } = base;
+  const row = fc.record({
+    slot: fc.nat(3),
+    viommu: fc.constantFrom('a', 'b'),
+    // Mostly what follows from the segment before, or a little off.
+    shift: fc.constantFrom(0, 0, 0, 1),
+  });
+  const machine = fc.array(
+    fc.record({ segment: fc.nat(5), rows: fc.uniqueArray(row, { selector: (it) => it.slot }) }),
+    { maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(machine, (hosts) => {
+      const bySegment = new Map(hosts.map((it) => [it.segment, it.rows]));
+      const coverage = [...bySegment.entries()]
+        .toSorted(([x], [y]) => x - y)
+        .flatMap(([segment, rows]) =>
+          rows
+            .toSorted((x, y) => x.slot - y.slot)
+            .map(({ slot, viommu, shift }): CoverageRow => {
+              const rids = { start: slot * 16, end: slot * 16 + 7 };
+              const endpointId = segment * 0x1_0000 + rids.start + shift;
+              return { host: 'pcie0', segment, rids, viommu, endpointId, place };
+            }),
+        );
+      const key = (it: Omit<CoverageRow, 'place' | 'host'>): string =>
+        `${it.segment} ${it.rids.start}-${it.rids.end} ${it.viommu} ${it.endpointId}`;
+      const { viot } = describe({ ...base, coverage });
+      const outputs = new Map([48, 64].map((offset, index) => [offset, 'ab'[index] ?? '']));
+      const told: string[] = [];
+      let nodes = 0;
+      for (const node of viot?.nodes ?? []) {
+        if (node.type !== 'pci-range') continue;
+        nodes++;
+        const { segments, rids, endpointStart, output } = node;
+        for (let segment = segments.start; segment <= segments.end; segment++) {
+          const endpointId = endpointStart + (segment - segments.start) * 0x1_0000;
+          told.push(key({ segment, rids, viommu: outputs.get(output) ?? '', endpointId }));
+        }
+      }
+      const all = coverage.map(key);
+      expect(told.toSorted()).toEqual(all.toSorted());
+      // As many as there are rows that continue nothing on the segment before.
+      const set = new Set(all);
+      const begins = coverage.filter((it) => {
+        const { segment, endpointId } = it;
+        return !set.has(key({ ...it, segment: segment - 1, endpointId: endpointId - 0x1_0000 }));
+      });
+      expect(nodes).toBe(begins.length);
+    }),
+  );
 });

@@ -76,6 +76,53 @@ describe('hostile text', () => {
   });
 });
 
+/** `00:02.0` … of the first functions of a segment. */
+function functions(count: number): string[] {
+  return Array.from({ length: count }, (_, rid) => {
+    const part = (value: number): string => value.toString(16).padStart(2, '0');
+    return `${part(rid >> 8)}:${part((rid >> 3) & 31)}.${rid & 7}`;
+  });
+}
+
+describe('files that are long, and nothing else', () => {
+  const endpoints = (count: number): string =>
+    'extends: emulator\nviommus:\n  - { id: v0, mmio: 0xa000000 }\nendpoints:\n' +
+    functions(count)
+      .map((at, index) => `  - { id: e${index}, at: ${at} }\n`)
+      .join('');
+  const hosts = (count: number): string =>
+    'extends: emulator\npci:\n  hosts:\n' +
+    Array.from({ length: count }, (_, i) => `    - { id: h${i}, segment: ${i} }\n`).join('');
+  const keys = (count: number): string =>
+    `board: virt\n${Array.from({ length: count }, (_, i) => `key${i}: 1\n`).join('')}`;
+
+  test.each([
+    ['25,000 endpoints', endpoints(25_000)],
+    ['25,000 hosts', hosts(25_000)],
+    ['75,000 unknown keys', keys(75_000)],
+  ])('%s are refused by their tokens, before anything is made of them', (_, text) => {
+    expect(text.length).toBeLessThan(TEXT_MAX);
+    const { diagnostics } = parseTopology(text, 'topologies/long.yaml');
+    expect(diagnostics.map(({ rule, message }) => `${rule}: ${message}`)).toEqual([
+      'yaml-too-big: more than 400000 YAML tokens',
+    ]);
+  });
+
+  test('10,000 endpoints, each in a line of its own, are a topology', () => {
+    const { model } = parseTopology(endpoints(10_000), 'topologies/long.yaml');
+    expect(model?.endpoints).toHaveLength(10_000);
+  });
+
+  test('the first thousand unknown keys are compared with known ones', () => {
+    const text = `${keys(99)}viommu: 1\n`;
+    const hint = (from: string): unknown =>
+      parseTopology(from, 'x.yaml').diagnostics.find(({ message }) => message.includes('viommu'));
+    expect(hint(text)).toMatchObject({
+      message: expect.stringContaining('did you mean') as string,
+    });
+  });
+});
+
 describe('hostile bytes', () => {
   const bytes = (...values: number[]): Uint8Array => Uint8Array.from([0x61, 0x0a, ...values]);
 
