@@ -19,3 +19,4 @@ export { COUNTER_HZ } from './sysregs.ts';
 export { regionBus, type Region } from './regions.ts';
 export type { WasmModule } from './wasm.ts';
 export { attach } from './attach.ts';
+export { rngSeed } from './seed.ts';

@@ -3,6 +3,7 @@ import {
   attach,
   Emulator,
   EMULATOR_RAM_BASE,
+  rngSeed,
   type Outcome,
   type WasmModule,
 } from '../../src/emulator/index.ts';
@@ -50,6 +51,7 @@ function bootTree(
   if (chosen === undefined || memory === undefined) throw new Error('no /chosen, no /memory');
   chosen
     .set('bootargs', str(cmdline))
+    .set('rng-seed', rngSeed(1))
     .set('linux,initrd-start', u64cells(start))
     .set('linux,initrd-end', u64cells(limit));
   memory.set('reg', u64cells(EMULATOR_RAM_BASE, BigInt(ramSize)));

@@ -11,7 +11,7 @@ import {
   u64cells,
   writeFdt,
 } from '../../src/fdt/index.ts';
-import { coreModule, type WasmModule } from '../../src/emulator/index.ts';
+import { coreModule, rngSeed, type WasmModule } from '../../src/emulator/index.ts';
 
 /** The core, built when its sources are newer; as the room itself loads it afterwards. */
 export async function builtCore(): Promise<WasmModule> {
@@ -34,6 +34,7 @@ export function bareTree({ ramSize, bootargs, initrd }: TreeOptions): Uint8Array
   const chosen = new FdtNode('chosen', {
     bootargs: str(bootargs),
     'stdout-path': str('/pl011@9000000'),
+    'rng-seed': rngSeed(1),
   });
   if (initrd) {
     chosen.set('linux,initrd-start', u64cells(initrd[0]));
