@@ -107,16 +107,14 @@ export function bridgeGroup(
 export function viommuGroup(model: Model, viommu: Viommu, version: QemuVersion): ArgumentGroup {
   const { transport } = viommu;
   if (transport.kind === 'pci') {
+    const properties: Property[] = [
+      ...position(model, transport.host, transport.rid),
+      ['id', qemuId(viommu.id)],
+      ...viommuProperties(viommu, version),
+    ];
     return {
       comment: `${viommu.id}: the vIOMMU at ${showBdf(transport.rid, transport.segment)}`,
-      arguments: [
-        propertyList('-device', 'virtio-iommu-pci', [
-          ...position(model, transport.host, transport.rid),
-          ['id', qemuId(viommu.id)],
-          ...viommuProperties(viommu, version),
-          ...reservedProperties(model, viommu),
-        ]),
-      ],
+      arguments: [withReserved(properties, reservedRegions(model, viommu), version)],
     };
   }
   const host = hostOf(model, viommu);
@@ -158,23 +156,46 @@ function viommuProperties(viommu: Viommu, version: QemuVersion): Property[] {
   ];
 }
 
-/** `granule` and `aw-bits` came with QEMU 9.1. */
+/**
+ * `granule` and `aw-bits` came with QEMU 9.0: its source has both among what machines of 8.2 and
+ * older are given (`hw_compat_8_2`). Tried out on 7.2, which has neither.
+ */
 export function hasRangeKnobs(version: QemuVersion): boolean {
-  return qemuAtLeast(version, 9, 1);
+  return qemuAtLeast(version, RANGE_KNOBS_QEMU.major, RANGE_KNOBS_QEMU.minor);
 }
 
+/** The first QEMU with knobs for granule and address width. */
+export const RANGE_KNOBS_QEMU: QemuVersion = { major: 9, minor: 0, micro: 0 };
+
 /** RESV_MEM regions a user may give: only where the machine gives none (`virt` without ITS). */
-function reservedProperties(model: Model, viommu: Viommu): Property[] {
-  const regions = userRegions(model, viommu);
-  if (regions.length === 0) return [];
-  return [
-    ['len-reserved-regions', regions.length],
-    ...regions.map((region, at): Property => {
-      const { start, end } = region.range;
-      const type = region.type === 'msi' ? 1 : 0;
-      return [`reserved-regions[${at}]`, `0x${start.toString(16)}:0x${end.toString(16)}:${type}`];
-    }),
-  ];
+function reservedRegions(model: Model, viommu: Viommu): string[] {
+  return userRegions(model, viommu).map(({ range, type }) => {
+    return `0x${range.start.toString(16)}:0x${range.end.toString(16)}:${type === 'msi' ? 1 : 0}`;
+  });
+}
+
+/**
+ * A vIOMMU with regions. Up to QEMU 8.1 a list is a length and numbered properties; then it became
+ * a list of JSON, which only a `-device` that is JSON as a whole can hold ("qdev: Rework array
+ * properties based on list visitor", November 2023). Tried out on 7.2 and measured on 11.1.
+ */
+function withReserved(
+  properties: readonly Property[],
+  regions: readonly string[],
+  version: QemuVersion,
+): Argument {
+  const driver = 'virtio-iommu-pci';
+  if (regions.length === 0) return propertyList('-device', driver, properties);
+  if (!qemuAtLeast(version, 8, 2)) {
+    return propertyList('-device', driver, [
+      ...properties,
+      ['len-reserved-regions', regions.length],
+      ...regions.map((region, at): Property => [`reserved-regions[${at}]`, region]),
+    ]);
+  }
+  const given = properties.filter(([, value]) => value !== undefined);
+  const device = { driver, ...Object.fromEntries(given), 'reserved-regions': regions };
+  return argument('-device', JSON.stringify(device));
 }
 
 /** The regions of a vIOMMU that PROBE must tell. */

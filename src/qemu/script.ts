@@ -3,6 +3,7 @@ import type { Model } from '../topology/index.ts';
 import type { Argument, FileName, Part } from './argument.ts';
 import { buildCommand, cpuModel, ownTablesParameters, type QemuCommand } from './command.ts';
 import { diskLabel, SECTOR_SIZE, type DiskImage } from './disk.ts';
+import { RANGE_KNOBS_QEMU } from './devices.ts';
 import { diskImages } from './disk-images.ts';
 import { shellWord } from './error.ts';
 import { ACPI_TABLES_ADDRESS } from './rsdp.ts';
@@ -10,7 +11,7 @@ import { stockSeries } from './series.ts';
 import { OLDEST_QEMU, type QemuVersion } from './version.ts';
 
 export interface ScriptOptions {
-  /** Default 7.2. */
+  /** Default: 7.2 and newer, told apart when the script runs. */
   readonly version?: QemuVersion;
   /** The kernel's command line; default: console, init of the initial RAM disk, stop at a panic. */
   readonly append?: string;
@@ -25,11 +26,15 @@ export interface ScriptOptions {
  */
 export function bootScript(model: Model, options: ScriptOptions = {}): string {
   const console = model.arch === 'arm64' ? 'ttyAMA0' : 'ttyS0';
-  const command = buildCommand(model, {
-    version: options.version ?? OLDEST_QEMU,
-    append: options.append ?? `console=${console} rdinit=/init panic=-1`,
-    ...(options.seed === undefined ? {} : { seed: options.seed }),
-  });
+  const commandFor = (version: QemuVersion): QemuCommand =>
+    buildCommand(model, {
+      version,
+      append: options.append ?? `console=${console} rdinit=/init panic=-1`,
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+    });
+  const command = commandFor(options.version ?? OLDEST_QEMU);
+  // Whoever runs the script may have another QEMU than whoever wrote it.
+  const newer = options.version === undefined ? commandFor(RANGE_KNOBS_QEMU) : command;
   return [
     ...head(model),
     ...settings(model, command),
@@ -37,7 +42,7 @@ export function bootScript(model: Model, options: ScriptOptions = {}): string {
     ...command.disks.flatMap(diskLines),
     ...optionalTables(model),
     ...traceLines(),
-    ...commandLines(model, command),
+    ...commandLines(model, command, newer),
     '',
   ].join('\n');
 }
@@ -112,6 +117,10 @@ function settings(model: Model, command: QemuCommand): string[] {
     'KERNEL=$(absolute "$KERNEL") INITRD=$(absolute "$INITRD")',
     'TRACE=${TRACE:+$(absolute "$TRACE")} QMP=${QMP:+$(absolute "$QMP")}',
     'case $QEMU in */*) QEMU=$(absolute "$QEMU") ;; esac',
+    'if ! command -v "$QEMU" >/dev/null; then',
+    '  echo "boot.sh: there is no $QEMU; install QEMU, or name it: QEMU=PATH" >&2',
+    '  exit 3',
+    'fi',
     'CDPATH="" cd -- "$(dirname -- "$0")"',
     'ACCEL=${ACCEL:-tcg}',
     'case $ACCEL in',
@@ -190,16 +199,42 @@ function traceLines(): string[] {
 }
 
 /** A shell cannot hold comments inside one command: each group is put in front of the arguments. */
-function commandLines(model: Model, command: QemuCommand): string[] {
+function commandLines(model: Model, command: QemuCommand, newer: QemuCommand): string[] {
   const lines: string[] = [];
+  const texts = (one: QemuCommand): string[][] =>
+    one.groups.map((group) => group.arguments.map((arg) => argumentText(model, arg)));
+  const [older, other] = [texts(command), texts(newer)];
+  const { major, minor } = RANGE_KNOBS_QEMU;
+  if (JSON.stringify(older) !== JSON.stringify(other)) lines.push(...versionLines());
+  const put = (indent: string, args: readonly string[]): string[] => [
+    `${indent}set -- \\`,
+    ...args.map((arg) => `${indent}  ${arg} \\`),
+    `${indent}  "$@"`,
+  ];
   // `set --` prepends, so the groups come in reverse and QEMU sees them in order.
-  for (const group of command.groups.toReversed()) {
-    lines.push(`# ${commentText(group.comment)}`, 'set -- \\');
-    for (const arg of group.arguments) lines.push(`  ${argumentText(model, arg)} \\`);
-    lines.push('  "$@"', '');
+  for (const [at, group] of [...command.groups.entries()].toReversed()) {
+    const [args = [], changed = []] = [older[at], other[at]];
+    lines.push(`# ${commentText(group.comment)}`);
+    if (args.join('\n') === changed.join('\n')) lines.push(...put('', args));
+    else {
+      lines.push(`if [ "$version" -ge ${major * 1000 + minor} ]; then`);
+      lines.push(...put('  ', changed), 'else', ...put('  ', args), 'fi');
+    }
+    lines.push('');
   }
   lines.push('exec "$QEMU" -serial stdio "$@"');
   return lines;
+}
+
+function versionLines(): string[] {
+  const number = '\\([0-9]*\\)';
+  return [
+    '# 7.2 is 7002. Newer versions have knobs for what older ones fix.',
+    `version=$("$QEMU" --version | sed -n 's/^QEMU emulator version ${number}\\.${number}.*/\\1 \\2/p')`,
+    'version=${version:-7 2}',
+    'version=$((${version% *} * 1000 + ${version#* }))',
+    '',
+  ];
 }
 
 function argumentText(model: Model, arg: Argument): string {

@@ -109,7 +109,7 @@ export const knobRules: readonly PreflightRule[] = [
     summary: 'Page sizes are those that QEMU offers.',
     severity: 'error',
     effect: 'The guest is offered other page sizes than the topology promises.',
-    cure: `${knobs} QEMU has granules from 9.1 on.`,
+    cure: `${knobs} QEMU has granules from 9.0 on.`,
     check: pageSizes,
   },
   {
@@ -117,7 +117,7 @@ export const knobRules: readonly PreflightRule[] = [
     summary: 'Input range, domain range and probe size are those that QEMU offers.',
     severity: 'error',
     effect: 'The guest is offered other limits than the topology promises.',
-    cure: `${knobs} QEMU has aw-bits from 9.1 on.`,
+    cure: `${knobs} QEMU has aw-bits from 9.0 on.`,
     check: ranges,
   },
   {

@@ -200,6 +200,31 @@ describe('the script', () => {
     }
   });
 
+  test('says that there is no QEMU', () => {
+    const { stderr, status } = from(work.path, { QEMU: 'no-such-qemu' }, kernel, initrd);
+    expect(status).toBe(3);
+    expect(stderr).toContain('there is no no-such-qemu');
+  });
+
+  test.each([
+    ['7.2.22', { major: 7, minor: 2, micro: 22 }],
+    ['9.0.0', { major: 9, minor: 0, micro: 0 }],
+    ['11.1.0', { major: 11, minor: 1, micro: 0 }],
+  ])('gives QEMU %s the properties that it has', (name, version) => {
+    const named = join(work.path, `qemu-${name}`);
+    const answer = `if [ "$1" = --version ]; then echo "QEMU emulator version ${name}"; exit; fi`;
+    writeFileSync(named, `#!/bin/sh\n${answer}\nexec ${printer} "$@"\n`, { mode: 0o755 });
+    for (const [, model] of models) {
+      const words = run(bootScript(model), { QEMU: named }, kernel, initrd);
+      const { groups } = buildCommand(model, { version, append: '' });
+      const devices = groups
+        .flatMap((group) => group.arguments)
+        .filter(({ option }) => option === '-device')
+        .map(({ value }) => value?.filter((part) => typeof part === 'string').join(''));
+      expect(words.filter((_, at) => words[at - 1] === '-device')).toEqual(devices);
+    }
+  });
+
   test('passes on what follows --, with or without files', () => {
     expect(run(script, {}, kernel, initrd, '--', '-S').at(-1)).toBe('-S');
     expect(run(script, { KERNEL: kernel, INITRD: initrd }, '--', '-S').at(-1)).toBe('-S');
