@@ -38,3 +38,4 @@ export const GIC_SPURIOUS = 1023;
 /** Private peripheral interrupts and SPIs start at these interrupt numbers. */
 export const GIC_PPI_FIRST = 16;
 export const GIC_SPI_FIRST = 32;
+export const GIC_SPI_LAST = 1019;

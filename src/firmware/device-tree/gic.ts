@@ -7,8 +7,12 @@ import {
   IRQ_TYPE_EDGE_RISING,
   IRQ_TYPE_LEVEL_HIGH,
 } from '../../spec/gic.ts';
+import { GIC_SPI_FIRST } from '../../spec/gicv2.ts';
 import type { Gic, Model, TreeDescription, TreeMsiController } from '../../topology/index.ts';
 import { setCells, type TreeBench } from './bench.ts';
+
+/** SPIs of the frame of QEMU's `virt`, counted from 0. */
+const V2M_SPIS = { base: 48, count: 64 };
 
 /** Where the interrupt controller's node is: above its MSI frames, wherever those are said to be. */
 export function gicPath(gic: Gic, tree: TreeDescription): string {
@@ -48,6 +52,10 @@ function addMsiController(bench: TreeBench, model: Model, msi: TreeMsiController
   setCells(node, '#msi-cells', msi.msiCells);
   const frame = doorbell?.frame ?? msi.window;
   if (frame !== undefined) node.set('reg', u64cells(frame.start, sizeOf(frame)));
+  const { base, count } = doorbell?.spis ?? V2M_SPIS;
+  // QEMU's frame says so itself, and its tree does not.
+  if (base === V2M_SPIS.base && count === V2M_SPIS.count) return;
+  node.set('arm,msi-base-spi', cells(base + GIC_SPI_FIRST)).set('arm,msi-num-spis', cells(count));
 }
 
 /** The device tree's `interrupts` of one shared peripheral interrupt, counted from 0. */

@@ -6,6 +6,7 @@ import {
   PCI_SPACE_MEM32,
   PCI_SPACE_MEM64,
 } from '../../spec/pci-tree.ts';
+import { GIC_SPI_FIRST, GIC_SPI_LAST } from '../../spec/gicv2.ts';
 import {
   cellsOf,
   isPciBus,
@@ -30,6 +31,8 @@ export interface TreeMachine {
   readonly devices: ReadonlyMap<string, { readonly size: bigint; readonly interrupt?: number }>;
   /** MSI controllers' registers, by path. */
   readonly frames: ReadonlyMap<string, Range>;
+  /** Interrupt IDs (the first SPI is 32) of GICv2m frames whose tree states them, by path. */
+  readonly spis: ReadonlyMap<string, Range<number>>;
   /** Bridges below the hosts. */
   readonly bridges: readonly TreeBridge[];
 }
@@ -69,6 +72,7 @@ export function readMachine(blob: FdtBlob, file: string): TreeMachine {
         return frame === undefined ? [] : [[at.path, frame] as const];
       }),
     ),
+    spis: new Map(scan.nodes.flatMap((at) => readSpis(at))),
     bridges: scan.nodes.flatMap((at) => readBridge(at)),
   };
 }
@@ -114,6 +118,17 @@ function readPlatform(at: ScanNode): { readonly size: bigint; readonly interrupt
   const size = registers === undefined ? 0n : registers.end - registers.start + 1n;
   const [kind, number] = wholeCells(at.node.bytes('interrupts'));
   return kind === 0 && number !== undefined ? { size, interrupt: number } : { size };
+}
+
+/** SPIs of a GICv2m frame (arm,gic.yaml); others are what the frame's MSI_TYPER says. */
+function readSpis(at: ScanNode): [string, Range<number>][] {
+  const [base] = wholeCells(at.node.bytes('arm,msi-base-spi'));
+  const [count] = wholeCells(at.node.bytes('arm,msi-num-spis'));
+  if (base === undefined || count === undefined || !at.node.props.has('msi-controller')) return [];
+  const end = base + count - 1;
+  // What a GIC does not have is no range of a topology.
+  const exists = GIC_SPI_FIRST <= base && base <= end && end <= GIC_SPI_LAST;
+  return exists ? [[at.path, { start: base, end }]] : [];
 }
 
 function readBridge(at: ScanNode): TreeBridge[] {

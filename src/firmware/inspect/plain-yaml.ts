@@ -21,7 +21,7 @@ export function plain(text: string): Plain {
   return new Plain(text);
 }
 
-/** Lines of a block mapping. Keys whose value is undefined or an empty list are left out. */
+/** Lines of a block mapping. Keys whose value is undefined, or has nothing in it, are left out. */
 export function printYaml(value: { readonly [key: string]: YamlValue | undefined }): string {
   return `${[...mapLines(value, '')].join('\n')}\n`;
 }
@@ -35,8 +35,10 @@ function* mapLines(
     if (isScalar(item)) yield `${indent}${key}: ${scalar(item)}`;
     else if (isList(item)) yield* listLines(key, item, indent);
     else {
-      yield `${indent}${key}:`;
-      yield* mapLines(item, `${indent}  `);
+      // A map of nothing but absent values would read as an empty value, which is none.
+      const lines = [...mapLines(item, `${indent}  `)];
+      if (lines.length > 0) yield `${indent}${key}:`;
+      yield* lines;
     }
   }
 }

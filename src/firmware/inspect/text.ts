@@ -46,7 +46,8 @@ function printable(text: string): string {
 
 function* treeLines(tree: TreeDescription): Generator<string, void, undefined> {
   yield* section('memory', tree.memory, (range) => showRange(range));
-  yield* section('IOMMUs', tree.iommus, iommuLine);
+  const segments = new Map(tree.hosts.map(({ key, segment }) => [key, segment]));
+  yield* section('IOMMUs', tree.iommus, (iommu) => iommuLine(iommu, segments));
   for (const host of tree.hosts.slice(0, ROWS_SHOWN)) yield* hostLines(host, tree);
   if (tree.hosts.length > ROWS_SHOWN) yield `… and ${tree.hosts.length - ROWS_SHOWN} more hosts`;
   const devices = tree.devices.filter(
@@ -83,9 +84,12 @@ function* section<T>(
   if (items.length > ROWS_SHOWN) yield `  … and ${items.length - ROWS_SHOWN} more`;
 }
 
-function iommuLine(iommu: TreeIommu): string {
+function iommuLine(iommu: TreeIommu, segments: ReadonlyMap<string, number | undefined>): string {
   const { location } = iommu;
-  const place = location.kind === 'pci' ? showBdf(location.rid) : hex(location.base);
+  const place =
+    location.kind === 'pci'
+      ? showBdf(location.rid, segments.get(location.host))
+      : hex(location.base);
   const kind = iommu.virtio ? 'virtio-iommu' : (iommu.compatible[0] ?? 'unknown');
   const notes = [
     iommu.phandle === undefined ? 'no phandle' : `phandle ${hex(iommu.phandle)}`,
@@ -104,7 +108,7 @@ function* hostLines(host: TreeHost, tree: TreeDescription): Generator<string, vo
   yield `host ${printable(host.path)}: ${segment}, buses ${showBuses(host.buses)}`;
   if (host.iommuMapMask !== undefined) yield `  iommu-map-mask ${hex(host.iommuMapMask.value)}`;
   yield* mapLines('iommu-map', host.iommuMap);
-  yield* coveredLines(coveredByHost(host), (key) => {
+  yield* coveredLines(host.segment, coveredByHost(host), (key) => {
     return tree.iommus.find((iommu) => iommu.key === key)?.path ?? String(key);
   });
   yield* mapLines('msi-map', host.msiMap);
@@ -133,13 +137,14 @@ function* mapLines(name: string, map: RidMap | undefined): Generator<string, voi
 }
 
 function* coveredLines(
+  segment: number | undefined,
   covered: readonly Covered[],
   name: (iommu: string | number) => string,
 ): Generator<string, void, undefined> {
   if (covered.length > 0) yield '  translated, as Linux reads it:';
   for (const { rids, iommu, endpointId } of covered.slice(0, ROWS_SHOWN)) {
     const last = endpointId + (rids.end - rids.start);
-    const functions = `${showBdf(rids.start)}-${showBdf(rids.end)}`;
+    const functions = `${showBdf(rids.start, segment)}-${showBdf(rids.end, segment)}`;
     yield `    ${functions}  endpoints ${hex(endpointId)}-${hex(last)}  ${printable(name(iommu))}`;
   }
   if (covered.length > ROWS_SHOWN) yield `    … and ${covered.length - ROWS_SHOWN} more`;
@@ -153,7 +158,11 @@ function* viotLines(viot: ViotDescription): Generator<string, void, undefined> {
   );
   for (const segment of [...segments].toSorted((a, b) => a - b).slice(0, ROWS_SHOWN)) {
     yield `segment ${hex(segment)}:`;
-    yield* coveredLines(coveredByViot(viot, segment), (offset) => `node at ${hex(Number(offset))}`);
+    yield* coveredLines(
+      segment,
+      coveredByViot(viot, segment),
+      (offset) => `node at ${hex(Number(offset))}`,
+    );
   }
   yield* problemLines(viot.formProblems);
 }

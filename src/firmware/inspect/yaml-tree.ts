@@ -54,7 +54,9 @@ export function treeTopology(tree: TreeDescription, machine: TreeMachine, name: 
       const id = names.doorbells.get(msi.key);
       if (id === undefined) return [];
       const base = machine.frames.get(msi.key)?.start;
-      return [{ id: plain(id), kind: plain(msi.kind), base: hexValue(base) }];
+      const spis = msi.kind === 'gicv2m' ? machine.spis.get(msi.key) : undefined;
+      const ids = spis && plain(`${spis.start}-${spis.end}`);
+      return [{ id: plain(id), kind: plain(msi.kind), base: hexValue(base), spis: ids }];
     }),
     'reserved-regions': regionValues(tree, devices),
     firmware: { 'device-tree': true, acpi: false },

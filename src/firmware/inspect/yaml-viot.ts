@@ -1,5 +1,5 @@
+import { overlaps, type Range } from '../../bytes/index.ts';
 import { showBdf } from '../../spec/pci.ts';
-import type { Range } from '../../bytes/index.ts';
 import type {
   IortDescription,
   McfgDescription,
@@ -56,7 +56,7 @@ export function viotTopology(
         ecam: hexValue(ecamOf(mcfg?.hosts[index])),
         viommu: plain(viommu),
         'endpoint-id-base': hexValue(endpointIdBase),
-        doorbell: plain(doorbell === undefined ? 'none' : 'doorbell0'),
+        doorbell: plain(doorbell !== undefined && hasDoorbell(it, iort) ? 'doorbell0' : 'none'),
       })),
     },
     viommus: iommus.map((node) => ({
@@ -68,6 +68,17 @@ export function viotTopology(
     doorbells: doorbell === undefined ? [] : [{ id: plain('doorbell0'), kind: plain(doorbell) }],
     firmware: { 'device-tree': false, acpi: true },
   };
+}
+
+/** Whether MSIs of a host go somewhere: on x86 always, with an IORT where it maps them to an ITS. */
+function hasDoorbell({ segment, buses }: CoveredHost, iort: IortDescription | undefined): boolean {
+  if (iort === undefined) return true;
+  const rids = { start: buses.start << 8, end: (buses.end << 8) | 0xff };
+  return iort.rootComplexes.some(
+    (complex) =>
+      complex.segment === segment &&
+      complex.mappings.some(({ input, target }) => target === 'its' && overlaps(input, rids)),
+  );
 }
 
 /** QEMU has no endpoint IDs above 16 bits and no platform devices behind a vIOMMU. */

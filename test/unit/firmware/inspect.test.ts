@@ -80,6 +80,76 @@ describe.each(shipped)('%s, built, inspected as YAML and loaded again', (name) =
   });
 });
 
+describe('what is easily lost on the way', () => {
+  function model(text: string): Model {
+    const { model: found, diagnostics } = parseTopology(text, 'x.yaml');
+    if (found === undefined) throw new Error(JSON.stringify(diagnostics));
+    return found;
+  }
+
+  test('SPIs of a GICv2m frame', () => {
+    const v2m = (spis: string): Model =>
+      model(
+        'extends: virt-arm64-gicv2\nviommus: [{ id: v0, at: 00:01.0 }]\n' +
+          `doorbells: [{ id: v2m0, kind: gicv2m, base: 0x8020000${spis} }]\n`,
+      );
+    const stated = v2m(', spis: 100-131');
+    const { dtb = Buffer.alloc(0) } = buildFirmware(stated);
+    expect(again([inspect(dtb, 'x')]).doorbells[0]?.spis).toEqual({ base: 68, count: 32 });
+    expect(stated.doorbells[0]?.spis).toEqual({ base: 68, count: 32 });
+    // Those of QEMU's frame are not in QEMU's tree, nor in ours.
+    const { dtb: usual = Buffer.alloc(0) } = buildFirmware(v2m(''));
+    expect(Buffer.from(usual).includes('arm,msi-base-spi')).toBe(false);
+    expect(again([inspect(usual, 'x')]).doorbells[0]?.spis).toEqual({ base: 48, count: 64 });
+  });
+
+  const twoHosts = (doorbell: string): Model =>
+    model(
+      'extends: virt-arm64\nviommus: [{ id: v0, at: 0001:10:01.0 }]\n' +
+        'pci:\n  hosts:\n    - { id: pcie0, buses: 0x00-0x0f, viommu: none }\n' +
+        `    - { id: p1, kind: pxb, segment: 1, buses: 0x10-0x1f, viommu: v0, ${doorbell} }\n`,
+    );
+
+  test('a host whose MSIs go nowhere', () => {
+    const { viot, iort, mcfg } = buildFirmware(twoHosts('doorbell: none'));
+    const tables = [viot, iort, mcfg].filter((table) => table !== undefined);
+    const loaded = again(tables.map((table) => inspect(table, 'table.aml')));
+    expect(loaded.hosts.map(({ doorbell }) => doorbell)).toEqual(['doorbell0', undefined]);
+  });
+
+  test('the segment of a vIOMMU and of what it translates, in the table', () => {
+    const { dtb = Buffer.alloc(0), viot = Buffer.alloc(0) } = buildFirmware(
+      twoHosts('doorbell: its0'),
+    );
+    const text = inspectionText(inspect(dtb, 'x.dtb'));
+    expect(text).toMatch(/virtio-iommu {2}0001:10:01\.0 /);
+    expect(text).toContain('0001:10:00.0-0001:10:00.7  endpoints');
+    const table = inspectionText(inspect(viot, 'viot.aml'));
+    expect(table).toContain('0001:10:00.0-0001:10:00.7  endpoints');
+  });
+
+  test('a tree without CPUs, memory or hosts', () => {
+    const { dtb = Buffer.alloc(0) } = buildFirmware(twoHosts('doorbell: its0'));
+    const found = inspect(dtb, 'x');
+    if (found.format !== 'dtb') throw new Error('no tree');
+    const { gic: _, ...machine } = { ...found.machine, cpus: 0 };
+    const tree = { ...found.tree, hosts: [], iommus: [], memory: [], msiControllers: [] };
+    const text = toTopologyYaml([{ ...found, tree, machine }], 'again');
+    expect(text).not.toMatch(/^(machine|pci):/m);
+    expect(parseTopology(text, 'again.yaml').diagnostics).toEqual([]);
+  });
+
+  test('a VIOT that names no segment still makes a topology', () => {
+    const bytes = readFileSync(join(golden, 'acpi/viot/q35-basic.aml'));
+    const found = inspect(bytes, 'x');
+    if (found.format !== 'viot') throw new Error('no VIOT');
+    const empty = { ...found, viot: { ...found.viot, nodes: [] } };
+    const text = toTopologyYaml([empty], 'again');
+    expect(text).not.toContain('pci:');
+    expect(parseTopology(text, 'again.yaml').diagnostics).toEqual([]);
+  });
+});
+
 describe('formats', () => {
   test.each([
     ['fdt/virt-viommu.dtb', 'dtb'],
