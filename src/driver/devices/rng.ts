@@ -18,6 +18,8 @@ export class EntropyDriver implements BoundDriver {
       return undefined;
     }
     held.driver = new EntropyDriver(binding, queue);
+    // The hwrng core takes the first bytes as soon as there is a device.
+    held.driver.read(64);
     return held.driver;
   }
 
@@ -26,8 +28,6 @@ export class EntropyDriver implements BoundDriver {
     this.#queue = queue;
     queue.enableInterrupts(true);
     binding.ready();
-    // The hwrng core takes the first bytes as soon as there is a device.
-    this.read(64);
   }
 
   /** Random bytes, as many as the device gave; undefined when it does not answer. */
