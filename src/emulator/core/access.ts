@@ -21,7 +21,7 @@ import {
 const WRITE_NOT_READ: u32 = 1 << 6;
 
 /** @inline What of an address must equal the tag: the page, and the bits that show misalignment. */
-function tagOf<T>(va: u64): u64 {
+export function tagOf<T>(va: u64): u64 {
   return va & (PAGE_MASK | (sizeof<T>() - 1));
 }
 

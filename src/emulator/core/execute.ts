@@ -16,7 +16,7 @@ import * as select from './select.ts';
 import { exclusive } from './exclusive.ts';
 import { stopAt, undefined_ } from './exception.ts';
 import { fetchPlace } from './fetch.ts';
-import { getW, getX, holds, rd, setX } from './fields.ts';
+import { getW, getX, holdsFast, rd, setX } from './fields.ts';
 import { fpData, fpLoadStore } from './fp.ts';
 import { system } from './system.ts';
 import { codeEntry, PAGE_MASK } from './tlb.ts';
@@ -166,7 +166,7 @@ export function slice(limit: i32): i32 {
           stopAt(STOP_UNSUPPORTED, insn, ip);
           break;
         }
-        if (!holds(insn & 15)) continue;
+        if (!holdsFast(insn & 15)) continue;
         target = offset + <u64>(ip - 4) + <u64>(<i64>(<i32>branch.offset19(insn)));
         break;
       case op.OP_CBZ_W:

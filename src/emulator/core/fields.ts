@@ -78,6 +78,11 @@ export function getNzcv(): u32 {
   );
 }
 
+/** @inline EQ and NE, which are most of all, without a call. */
+export function holdsFast(cond: u32): bool {
+  return cond < 2 ? (load<i64>(FZ) == 0) != (cond != 0) : holds(cond);
+}
+
 /** ConditionHolds: bits 3 to 1 name the condition, bit 0 inverts it, 1111 is always. */
 export function holds(cond: u32): bool {
   let result: bool;

@@ -1,8 +1,9 @@
 /** Loads and stores of one general register, three ways to the address (Arm ARM C4.1, Loads and stores). */
-import { EVENT, PC_OFFSET } from './layout.ts';
-import { faulted, readMemory, readSlow, writeMemory, writeSlow } from './access.ts';
+import { EL, EVENT, PC_OFFSET } from './layout.ts';
+import { faulted, readSlow, tagOf, writeMemory, writeSlow } from './access.ts';
 import { extend } from './add.ts';
 import { getX, orSp, rd, rm, rn, setX, setXsp } from './fields.ts';
+import { dataEntry } from './tlb.ts';
 
 /** @inline An unsigned offset in units of the size. */
 export function unsignedAddress(insn: u32, scale: u32): u64 {
@@ -42,16 +43,18 @@ export function isRegisterOffset(insn: u32): bool {
  * @inline Loads T and extends it to R. False when the loop must be left.
  */
 export function loadTo<T, R>(insn: u32, va: u64, ip: u32): bool {
-  const value = <u64>(<R>readMemory<T>(va, ip));
-  if (load<u32>(EVENT)) return loadEnd(rd(insn), value);
-  setX(rd(insn), value);
-  return true;
+  const entry = dataEntry(va);
+  if (load<u64>(entry) == tagOf<T>(va)) {
+    setX(rd(insn), <u64>(<R>load<T>(<u32>va + load<u32>(entry, 16))));
+    return true;
+  }
+  return loadEnd(rd(insn), <u64>(<R>(<T>readSlow(va, sizeof<T>(), load<u32>(EL), ip))));
 }
 
 /** The value of a device is good, that of a fault is not. */
 function loadEnd(offset: u32, value: u64): bool {
   if (!faulted()) setX(offset, value);
-  return false;
+  return load<u32>(EVENT) == 0;
 }
 
 /** @inline Stores the lower bits of Rt. */
