@@ -153,6 +153,15 @@ report_groups() {
   done
 }
 
+# irq_count NUMBER: how often an interrupt came, over all CPUs, into COUNT. The kernel gives one
+# number for each CPU, with commas between them.
+irq_count() {
+  COUNT=0
+  [ -r "/sys/kernel/irq/$1/per_cpu_count" ] || return
+  read -r counts <"/sys/kernel/irq/$1/per_cpu_count"
+  COUNT=$((${counts//,/+}))
+}
+
 report_pci() {
   for path in /sys/bus/pci/devices/*; do
     [ -e "$path" ] || continue
@@ -165,13 +174,17 @@ report_pci() {
     link "$path/iommu_group"
     group=$L
     link "$path/iommu"
-    irqs=''
+    irqs='' taken=''
     for irq in "$path"/msi_irqs/*; do
       [ -e "$irq" ] || continue
       read -r mode <"$irq"
       irqs=$irqs,${irq##*/}:$mode
+      irq_count "${irq##*/}"
+      taken=$((taken + COUNT))
     done
-    say pci at=$at vendor=$vendor device=$device class=$class driver=$driver group=$group iommu=$L msi=${irqs#,}
+    # A kernel without these files counts nothing that we could see.
+    [ -d /sys/kernel/irq ] || taken=''
+    say pci at=$at vendor=$vendor device=$device class=$class driver=$driver group=$group iommu=$L msi=${irqs#,} taken=$taken
     i=0
     while read -r start end flags; do
       case $flags in 0x0000000000000000) ;; *) say bar at=$at index=$i start=$start end=$end flags=$flags ;; esac

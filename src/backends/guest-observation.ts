@@ -126,7 +126,11 @@ function devicesOf(inventory: GuestInventory): GuestDevice[] {
       return {
         name: device.at,
         ...common({ ...device, driver: named(device) }),
-        interrupts: { kind, vectors: modes.length },
+        interrupts: {
+          kind,
+          vectors: modes.length,
+          ...(device.interruptsTaken === undefined ? {} : { count: device.interruptsTaken }),
+        },
       };
     }),
     ...inventory.platform.map((device): GuestDevice => ({

@@ -82,6 +82,10 @@ export function endingOf(
   if (report.complete) {
     return { kind: 'completed', detail: `report complete, ${report.lines} lines`, tail };
   }
+  if (report.ended) {
+    const lost = `the guest came to its end, but ${report.missing} of its report lines were lost`;
+    return { kind: 'machine-exited', detail: lost, tail };
+  }
   const panic = log.find(({ meaning }) => meaning?.code === 'panic');
   if (panic !== undefined) return { kind: 'panic', detail: panic.text, tail };
   const said = report.lines === 0 ? 'before its init script' : `after ${report.lines} report lines`;

@@ -76,6 +76,7 @@ export class InventoryBuilder {
         ...placement(fields),
         bars: [],
         msi: interrupts(fields.text('msi')),
+        interruptsTaken: fields.integer('taken'),
       };
       this.#pci.set(device.at, device);
       this.#result.pci.push(device);

@@ -42,6 +42,8 @@ export interface GuestPciFunction {
   readonly iommu: string | undefined;
   readonly bars: readonly (Range & { readonly index: number; readonly flags: bigint })[];
   readonly msi: readonly { readonly irq: number; readonly mode: string }[];
+  /** Interrupts taken so far, over all of `msi` and all CPUs; absent without `msi`. */
+  readonly interruptsTaken: number | undefined;
 }
 
 export interface GuestPlatformDevice {
@@ -154,6 +156,8 @@ export type GuestResult =
 export interface GuestReport {
   /** The end was seen and no line is missing. */
   readonly complete: boolean;
+  /** The end was seen; lines before it may be missing, so that not all it says is known. */
+  readonly ended: boolean;
   /** Report lines read. */
   readonly lines: number;
   /** Numbers that never came. */

@@ -54,6 +54,7 @@ export class ReportReader {
     return {
       ...this.#facts,
       complete: this.#ended && this.#missing === 0,
+      ended: this.#ended,
       lines: this.#lines,
       missing: this.#missing,
       complaints: complaints.slice(0, LIMITS.complaintsMax),
@@ -111,6 +112,7 @@ export class ReportReader {
         this.#complain(`the guest does not know ${fields.text('verb')} ${fields.text('argument')}`);
         break;
       case 'end':
+        // A line that was cut or changed on its way is not the end.
         this.#ended = fields.integer('lines') === number;
         this.#facts = { ...this.#facts, endTime: fields.seconds('uptime') };
         break;

@@ -73,6 +73,11 @@ describe.each(['arm64', 'amd64'] as const)('a stock %s guest', (arch) => {
       expect(group?.type).toMatch(/^DMA(?:-FQ)?$/u);
       expect(group?.reserved.map(({ type }) => type)).toEqual(['msi']);
     }
+    for (const used of [DISK, NIC]) {
+      const taken = inventory?.pci.find(({ at }) => at === used)?.interruptsTaken;
+      expect(taken).toBeGreaterThan(0);
+    }
+    expect(inventory?.pci.find(({ at }) => at === EDU)?.interruptsTaken).toBeUndefined();
 
     const [read, write, nic] = ['disk', 'write', 'nic'].map((verb) =>
       report.results.find((result) => result.verb === verb),

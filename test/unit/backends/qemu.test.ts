@@ -54,7 +54,7 @@ describe('the guest in the words of scenario', () => {
     'group id=0 type=DMA',
     'groupdev id=0 device=0000:00:02.0',
     'resv id=0 start=0x8090000 end=0x809ffff type=msi',
-    'pci at=0000:00:02.0 vendor=0x1af4 device=0x1042 class=0x010000 driver=virtio-pci group=0 iommu=0000:00:01.0 msi=24:msix,25:msix',
+    'pci at=0000:00:02.0 vendor=0x1af4 device=0x1042 class=0x010000 driver=virtio-pci group=0 iommu=0000:00:01.0 msi=24:msix,25:msix taken=57',
     'pci at=0000:00:03.0 vendor=0x1af4 device=0x1041 class=0x020000 driver=virtio-pci group= iommu= msi=',
     'virtio name=virtio1 at=0000:00:02.0 device=0x0002 driver=virtio_blk features=01',
     'virtio name=virtio2 at=0000:00:03.0 device=0x0001 driver= features=01',
@@ -77,7 +77,7 @@ describe('the guest in the words of scenario', () => {
         driver: 'virtio_blk',
         group: 0,
         iommu: '0000:00:01.0',
-        interrupts: { kind: 'msi-x', vectors: 2 },
+        interrupts: { kind: 'msi-x', vectors: 2, count: 57 },
       },
       { name: '0000:00:03.0', interrupts: { kind: 'none', vectors: 0 } },
     ]);
@@ -165,6 +165,11 @@ describe('console', () => {
     });
     expect(watch(begin, '[    2.000000] VT1 2 end lines=2 uptime=2')).toMatchObject({
       kind: 'completed',
+    });
+    // The guest did all of its plan; a machine that stopped on the way is another story.
+    expect(watch(begin, '[    2.000000] VT1 4 end lines=4 uptime=2')).toMatchObject({
+      kind: 'machine-exited',
+      detail: 'the guest came to its end, but 2 of its report lines were lost',
     });
   });
 

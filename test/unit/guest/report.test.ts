@@ -24,7 +24,7 @@ function wholeBoot(): ConsoleWriter {
     .say('groupdev id=0 device=0000:00:03.0')
     .say('resv id=0 start=0x00000000fee00000 end=0x00000000feefffff type=msi')
     .say(
-      'pci at=0000:00:03.0 vendor=0x1af4 device=0x1042 class=0x010000 driver=virtio-pci group=0 iommu=0000:00:02.0 msi=24:msix,25:msix',
+      'pci at=0000:00:03.0 vendor=0x1af4 device=0x1042 class=0x010000 driver=virtio-pci group=0 iommu=0000:00:02.0 msi=24:msix,25:msix taken=57',
     )
     .say('bar at=0000:00:03.0 index=4 start=0xfebf8000 end=0xfebfbfff flags=0x14220c')
     .say(
@@ -95,6 +95,7 @@ describe('report of a whole boot', () => {
             { irq: 24, mode: 'msix' },
             { irq: 25, mode: 'msix' },
           ],
+          interruptsTaken: 57,
         },
         { at: '0000:00:1f.0', driver: undefined, group: undefined, iommu: undefined, msi: [] },
       ],
@@ -120,13 +121,13 @@ describe('report of a whole boot', () => {
 describe('reports that are not whole', () => {
   test('a lost line is noticed, and the rest counts', () => {
     const report = parseReport(new ConsoleWriter().begin().lose().say('mark tag=x').end().text);
-    expect(report).toMatchObject({ complete: false, missing: 1, lines: 3 });
+    expect(report).toMatchObject({ complete: false, ended: true, missing: 1, lines: 3 });
     expect(report.results).toHaveLength(1);
   });
 
   test('a boot that stands still has its last lines', () => {
     const report = parseReport(new ConsoleWriter().begin().kernel('stuck here').text);
-    expect(report.complete).toBe(false);
+    expect(report).toMatchObject({ complete: false, ended: false });
     expect(report.tail.at(-1)).toContain('stuck here');
   });
 
