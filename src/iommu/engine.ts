@@ -41,12 +41,14 @@ export class RequestEngine {
     this.#state = state;
     this.bytes = new Uint8Array(Math.max(HEAD_SIZE, ...types.map(({ size }) => size)));
     this.#data = new DataView(this.bytes.buffer);
-    const sizes = types.map((type) => (type.isKnown(state) ? type.replySize(state) : 0));
-    this.#tailAt = Math.max(0, ...sizes);
+    const sized = types.map((type) => ({
+      type,
+      replySize: type.isKnown(state) ? type.replySize(state) : 0,
+    }));
+    this.#tailAt = Math.max(0, ...sized.map(({ replySize }) => replySize));
     this.reply = new Uint8Array(this.#tailAt + TAIL_SIZE);
-    for (const [i, type] of types.entries()) {
+    for (const { type, replySize } of sized) {
       if (this.#slots[type.type]) throw new RangeError(`two request types ${type.type}`);
-      const replySize = sizes[i] ?? 0;
       const reply = this.reply.subarray(this.#tailAt - replySize, this.#tailAt);
       this.#slots[type.type] = { type, replySize, state, relay, reply };
     }

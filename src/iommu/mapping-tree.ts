@@ -5,22 +5,17 @@ import {
   entryOf,
   FAN,
   FLAGS,
-  Inner,
-  joinWithNeighbour,
-  Leaf,
-  linkAfter,
-  linkBefore,
   LOW,
   PHYS_HI,
   PHYS_LO,
   START_HI,
   START_LO,
   startsAt,
-  unlink,
   WORDS,
+  type Leaf,
   type Mapping,
-  type Node,
 } from './tree-nodes.ts';
+import { NodeTree } from './node-tree.ts';
 import { less, lower, upper } from './wide.ts';
 
 /**
@@ -50,22 +45,11 @@ export class MappingTree {
   hitPhysLo = 0;
   hitFlags = 0;
 
-  #root: Node = new Leaf();
-  /** Levels of inner nodes above the leaves. */
-  #height = 0;
+  readonly #nodes = new NodeTree();
   #hitValid = false;
   /** Where the hit stands, to try its neighbour next; undefined when entries have moved. */
   #hitLeaf: Leaf | undefined;
   #hitIndex = 0;
-
-  // The way to the leaf of an address, good until a node is made or goes.
-  readonly #path: Inner[] = [];
-  readonly #pathIndex: number[] = [];
-  #pathLeaf: Leaf | undefined;
-  #pathHi = 0;
-  #pathLo = 0;
-  /** Where `#makeRoom` found room. */
-  #roomLeaf: Leaf | undefined;
 
   /** Looks up the mapping that contains the address; on true the `hit…` fields describe it. */
   find(hi: number, lo: number): boolean {
@@ -76,12 +60,7 @@ export class MappingTree {
       const next = this.#hitIndex + 1;
       if (next < leaf.count && leaf.contains(next, hi, lo)) return this.#hit(leaf, next);
     }
-    let node = this.#root;
-    for (let level = this.#height; level > 0; level--) {
-      const inner = node as Inner;
-      node = inner.kids[inner.childFor(hi, lo)] as Node;
-    }
-    leaf = node as Leaf;
+    leaf = this.#nodes.leafOf(hi, lo);
     let index = leaf.upperBound(hi, lo) - 1;
     if (index < 0) {
       leaf = leaf.prev;
@@ -101,14 +80,14 @@ export class MappingTree {
     physLo: number,
     flags: number,
   ): boolean {
-    const leaf = this.#descend(startHi, startLo);
+    const leaf = this.#nodes.descend(startHi, startLo);
     const index = leaf.upperBound(startHi, startLo);
     if (this.#overlapsNeighbours(leaf, index, startHi, startLo, endHi, endLo)) return false;
     let at = index;
     let target = leaf;
     if (leaf.count === FAN) {
-      at = this.#makeRoom(leaf, index);
-      target = this.#roomLeaf ?? leaf;
+      at = this.#nodes.makeRoom(leaf, index);
+      target = this.#nodes.roomLeaf;
     }
     const data = target.open(at);
     const word = at * WORDS;
@@ -126,7 +105,7 @@ export class MappingTree {
 
   /** Whether any mapping has an address of the range. */
   overlaps(startHi: number, startLo: number, endHi: number, endLo: number): boolean {
-    const leaf = this.#descend(startHi, startLo);
+    const leaf = this.#nodes.descend(startHi, startLo);
     const index = leaf.upperBound(startHi, startLo);
     return this.#overlapsNeighbours(leaf, index, startHi, startLo, endHi, endLo);
   }
@@ -142,16 +121,8 @@ export class MappingTree {
   /**
    * Removes every mapping inside the range and returns how many. When one reaches beyond the range,
    * nothing is removed and the answer is {@link WOULD_SPLIT} (VIRTIO 1.3, UNMAP request).
-   *
-   * @param removed is told each mapping before it goes
    */
-  removeWithin(
-    startHi: number,
-    startLo: number,
-    endHi: number,
-    endLo: number,
-    removed?: (mapping: Mapping) => void,
-  ): number {
+  removeWithin(startHi: number, startLo: number, endHi: number, endLo: number): number {
     if (this.wouldSplit(startHi, startLo, endHi, endLo)) return WOULD_SPLIT;
     const hitLeaf = this.#hitLeaf;
     const wasHit = this.#hitValid && this.#hitIs(startHi, startLo, endHi, endLo);
@@ -160,14 +131,13 @@ export class MappingTree {
     // Most often it is the one mapping just looked at, and its leaf need not shrink.
     if (wasHit && hitLeaf !== undefined && hitLeaf.count > LOW) {
       const index = this.#hitIndex;
-      if (removed) removed(entryOf(hitLeaf, index));
       hitLeaf.close(index, index + 1);
       this.size--;
       return 1;
     }
     let total = 0;
     for (;;) {
-      let leaf = this.#descend(startHi, startLo);
+      let leaf = this.#nodes.descend(startHi, startLo);
       // Entries that start at or after the range's start and not after its end: all lie inside.
       let from = leaf.upperBound(startHi, startLo);
       if (from > 0 && startsAt(leaf, from - 1, startHi, startLo)) from--;
@@ -178,27 +148,25 @@ export class MappingTree {
         const nextLo = next.data[START_LO] as number;
         if (less(endHi, endLo, nextHi, nextLo)) return total;
         // Descend again so that the path leads to the leaf that is about to change.
-        leaf = this.#descend(nextHi, nextLo);
+        leaf = this.#nodes.descend(nextHi, nextLo);
+        /* v8 ignore next -- an assertion: keys never lie beyond the first entry below them */
         if (leaf !== next) throw new Error('mapping tree: path lost');
         from = 0;
       }
       const to = leaf.upperBound(endHi, endLo);
       if (to <= from) return total;
-      if (removed) for (let i = from; i < to; i++) removed(entryOf(leaf, i));
       const isLast = to < leaf.count;
       total += to - from;
       this.size -= to - from;
       leaf.close(from, to);
-      if (leaf.count < LOW) this.#shrink(leaf);
+      if (leaf.count < LOW) this.#nodes.shrink(leaf);
       if (isLast) return total;
     }
   }
 
   /** Forgets all mappings. */
   clear(): void {
-    this.#root = new Leaf();
-    this.#height = 0;
-    this.#pathLeaf = undefined;
+    this.#nodes.clear();
     this.#hitLeaf = undefined;
     this.#hitValid = false;
     this.size = 0;
@@ -207,7 +175,7 @@ export class MappingTree {
   /** The mappings, or those that meet a range, ascending. The tree must not change meanwhile. */
   *entries(within?: Range): Generator<Mapping> {
     const start = within?.start ?? 0n;
-    let leaf: Leaf | undefined = this.#descend(upper(start), lower(start));
+    let leaf: Leaf | undefined = this.#nodes.descend(upper(start), lower(start));
     let i = leaf.upperBound(upper(start), lower(start)) - 1;
     if (i < 0 && leaf.prev !== undefined) {
       leaf = leaf.prev;
@@ -224,16 +192,7 @@ export class MappingTree {
 
   /** Bytes held by nodes, for the statement of memory use. */
   get bytes(): number {
-    let total = 0;
-    const visit = (node: Node): void => {
-      if (node instanceof Leaf) total += node.data.byteLength;
-      else {
-        total += node.keys.byteLength + 8 * node.kids.length;
-        for (const kid of node.kids) visit(kid);
-      }
-    };
-    visit(this.#root);
-    return total;
+    return this.#nodes.bytes;
   }
 
   #hitContains(hi: number, lo: number): boolean {
@@ -267,25 +226,6 @@ export class MappingTree {
     );
   }
 
-  /** The leaf an address belongs to; leaves the way there in `#path`, the root first. */
-  #descend(hi: number, lo: number): Leaf {
-    if (this.#pathLeaf !== undefined && this.#pathHi === hi && this.#pathLo === lo) {
-      return this.#pathLeaf;
-    }
-    let node = this.#root;
-    for (let depth = 0; depth < this.#height; depth++) {
-      const inner = node as Inner;
-      const index = inner.childFor(hi, lo);
-      this.#path[depth] = inner;
-      this.#pathIndex[depth] = index;
-      node = inner.kids[index] as Node;
-    }
-    this.#pathHi = hi;
-    this.#pathLo = lo;
-    this.#pathLeaf = node as Leaf;
-    return this.#pathLeaf;
-  }
-
   /** `index`: how many entries of `leaf` start at or before the range. */
   #overlapsNeighbours(
     leaf: Leaf,
@@ -306,102 +246,5 @@ export class MappingTree {
     const at = (index < leaf.count ? index : 0) * WORDS;
     const hi = after.data[at + START_HI] as number;
     return !less(endHi, endLo, hi, after.data[at + START_LO] as number);
-  }
-
-  /**
-   * Makes room in a full leaf, where entry `index` is to be; answers the index in `#roomLeaf`. A run
-   * of ascending (or descending) inserts, which is what IOVA allocators do, leaves full leaves behind
-   * instead of halves.
-   */
-  #makeRoom(leaf: Leaf, index: number): number {
-    this.#pathLeaf = undefined;
-    const fresh = new Leaf();
-    this.#roomLeaf = fresh;
-    if (index === 0) {
-      fresh.reserve(FAN);
-      // The fresh leaf takes the old one's place in the order; its entries come from now on.
-      linkBefore(fresh, leaf);
-      this.#replaceByTwo(fresh, leaf, leaf.data[START_HI] as number, leaf.data[START_LO] as number);
-      return 0;
-    }
-    linkAfter(leaf, fresh);
-    if (index === FAN) {
-      fresh.reserve(FAN);
-      // An empty right sibling: everything after the last end of the left one belongs to it.
-      const last = (FAN - 1) * WORDS;
-      const endHi = leaf.data[last + END_HI] as number;
-      const endLo = leaf.data[last + END_LO] as number;
-      const carry = endLo === 0xffffffff ? 1 : 0;
-      this.#replaceByTwo(leaf, fresh, endHi + carry, carry ? 0 : endLo + 1);
-      return 0;
-    }
-    const keep = FAN / 2;
-    leaf.moveTail(keep, fresh);
-    this.#replaceByTwo(leaf, fresh, fresh.data[START_HI] as number, fresh.data[START_LO] as number);
-    // An entry that comes just before the first of `fresh` lies below its key: it stays left.
-    if (index > keep) return index - keep;
-    this.#roomLeaf = leaf;
-    return index;
-  }
-
-  /** Puts `left` and `right` where the path's last child stands; `key` is the lower bound of right. */
-  #replaceByTwo(left: Node, right: Node, keyHi: number, keyLo: number): void {
-    let depth = this.#height - 1;
-    let newLeft = left;
-    let newRight = right;
-    for (;;) {
-      const parent = depth < 0 ? undefined : this.#path[depth];
-      if (parent === undefined) {
-        const root = new Inner();
-        root.insertAt(0, 0, 0, newLeft);
-        root.insertAt(1, keyHi, keyLo, newRight);
-        this.#root = root;
-        this.#height++;
-        return;
-      }
-      const index = this.#pathIndex[depth] as number;
-      parent.kids[index] = newLeft;
-      parent.insertAt(index + 1, keyHi, keyLo, newRight);
-      if (parent.count <= FAN) return;
-      const keep = index + 1 === FAN ? FAN : index === 0 ? 1 : FAN >>> 1;
-      const sibling = new Inner();
-      for (let i = keep; i < parent.count; i++) {
-        sibling.insertAt(
-          sibling.count,
-          parent.keys[i * 2] as number,
-          parent.keys[i * 2 + 1] as number,
-          parent.kids[i] as Node,
-        );
-      }
-      keyHi = parent.keys[keep * 2] as number;
-      keyLo = parent.keys[keep * 2 + 1] as number;
-      parent.kids.length = keep;
-      parent.count = keep;
-      newLeft = parent;
-      newRight = sibling;
-      depth--;
-    }
-  }
-
-  /** Joins or drops nodes along the path after entries of `leaf` went. */
-  #shrink(leaf: Leaf): void {
-    this.#pathLeaf = undefined;
-    let node: Node = leaf;
-    for (let depth = this.#height - 1; depth >= 0; depth--) {
-      if (node.count >= LOW) return;
-      const parent = this.#path[depth] as Inner;
-      const index = this.#pathIndex[depth] as number;
-      if (node.count === 0) {
-        if (node instanceof Leaf) unlink(node);
-        parent.removeAt(index);
-      } else if (!joinWithNeighbour(parent, index)) return;
-      node = parent;
-    }
-    // Only the root is left to look at.
-    while (this.#height > 0 && this.#root.count <= 1) {
-      const only: Node | undefined = (this.#root as Inner).kids[0];
-      this.#height = only === undefined ? 0 : this.#height - 1;
-      this.#root = only ?? new Leaf();
-    }
   }
 }

@@ -97,7 +97,8 @@ export function restoreState(
   const byId = new Map(domains.map(({ domain }) => [domain.id, domain]));
   const pins = itemsAt(from, 'pins').map((item) => readPin(state, byId, item));
   const ids = new Set(pins.map(({ pin }) => pin.id));
-  if (ids.size !== pins.length || Math.max(...ids) >= nextPin) throw damaged('IDs of pins');
+  if (ids.size !== pins.length || pins.some(({ pin }) => pin.id >= nextPin))
+    throw damaged('IDs of pins');
   const waits = pins.some(({ waitedFor }) => waitedFor);
   if (waits !== (parked !== undefined)) throw damaged('what the waiting request waits for');
   if (parked && (room === undefined || parked.used > room)) throw damaged('parked');

@@ -179,21 +179,21 @@ export function joinWithNeighbour(parent: Inner, index: number): boolean {
       a.data.set(b.data.subarray(0, b.count * WORDS), a.count * WORDS);
       a.count += b.count;
       unlink(b);
-    } else if (a instanceof Inner && b instanceof Inner) {
-      // The first key of an inner node is never looked at: the parent knows the bound.
-      b.keys[0] = parent.keys[(left + 1) * 2] as number;
-      b.keys[1] = parent.keys[(left + 1) * 2 + 1] as number;
-      for (let i = 0; i < b.count; i++) {
-        a.insertAt(
-          a.count,
-          b.keys[i * 2] as number,
-          b.keys[i * 2 + 1] as number,
-          b.kids[i] as Node,
-        );
-      }
+    } else {
+      joinInner(a as Inner, b as Inner, parent, left + 1);
     }
     parent.removeAt(left + 1);
     return true;
   }
   return false;
+}
+
+/** Moves the children of `b`, child `index` of the parent, behind those of `a`. */
+function joinInner(a: Inner, b: Inner, parent: Inner, index: number): void {
+  // The first key of an inner node is never looked at: the parent knows the bound.
+  b.keys[0] = parent.keys[index * 2] as number;
+  b.keys[1] = parent.keys[index * 2 + 1] as number;
+  for (let i = 0; i < b.count; i++) {
+    a.insertAt(a.count, b.keys[i * 2] as number, b.keys[i * 2 + 1] as number, b.kids[i] as Node);
+  }
 }

@@ -51,15 +51,15 @@ export class Chain {
 
   /** Address of a segment; readable ones come first. */
   segmentHi(index: number): number {
-    return this.#segments[index * WORDS] ?? 0;
+    return this.#segments[index * WORDS] as number;
   }
 
   segmentLo(index: number): number {
-    return this.#segments[index * WORDS + 1] ?? 0;
+    return this.#segments[index * WORDS + 1] as number;
   }
 
   segmentLength(index: number): number {
-    return this.#segments[index * WORDS + 2] ?? 0;
+    return this.#segments[index * WORDS + 2] as number;
   }
 
   /** For the queue: forgets all segments. */

@@ -9,22 +9,13 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../spec/virtio.ts';
-import type { InterruptSink, PlainState, VirtioDevice, VirtioHost } from './device.ts';
+import type { VirtioEvent, VirtioState } from './core-state.ts';
+import type { InterruptSink, VirtioDevice, VirtioHost } from './device.ts';
 import type { DeviceQueue } from './device-queue.ts';
 import { featureBits, hasFeature, refuseFeatures, type FeatureRefusal } from './features.ts';
 import type { QueueError } from './queue-error.ts';
-import { QueueSlot, type QueueSlotState } from './queue-slot.ts';
+import { QueueSlot } from './queue-slot.ts';
 import { isLive, transition } from './status.ts';
-
-/** What happened to a device, for whoever watches. */
-export type VirtioEvent =
-  | { readonly kind: 'status'; readonly from: number; readonly to: number }
-  | {
-      readonly kind: 'features';
-      readonly chosen: bigint;
-      readonly refusal: FeatureRefusal | undefined;
-    }
-  | { readonly kind: 'needs-reset'; readonly why: string | QueueError };
 
 export interface VirtioOptions {
   /** How rings, tables and buffers are reached: through an IOMMU or not. */
@@ -39,19 +30,6 @@ export interface VirtioOptions {
   /** Told when a `kickLater` waits: someone is to call `runPending` soon. */
   readonly wake?: () => void;
   readonly onEvent?: (event: VirtioEvent) => void;
-}
-
-/** A device with all its driver set up, as plain data. */
-export interface VirtioState {
-  readonly status: number;
-  readonly chosen: bigint;
-  readonly features: bigint;
-  readonly generation: number;
-  readonly queues: readonly QueueSlotState[];
-  readonly early: readonly number[];
-  readonly pending: readonly number[];
-  readonly config: Uint8Array;
-  readonly device: PlainState;
 }
 
 const DEFAULT_RING_FEATURES = featureBits(
@@ -269,6 +247,7 @@ export class VirtioCore implements VirtioHost {
     for (const [index, slot] of this.queues.entries()) {
       const saved = state.queues[index];
       if (saved) slot.restore(saved, this.features, this.#options.dma, this.#broken);
+      else slot.reset();
     }
     this.#early.clear();
     this.#pending.clear();

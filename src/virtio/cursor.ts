@@ -173,7 +173,7 @@ export class ChainReader extends ChainCursor {
   #number(size: 1 | 2 | 4): number {
     if (this.left < size || this.read(this.#bytes, 0, size) < size) return DMA_FAILED;
     let value = 0;
-    for (let i = size - 1; i >= 0; i--) value = value * 0x100 + (this.#bytes[i] ?? 0);
+    for (let i = size - 1; i >= 0; i--) value = value * 0x100 + (this.#bytes[i] as number);
     return value;
   }
 }

@@ -12,7 +12,7 @@ import {
   VIRTQ_DESC_F_USED,
   VIRTQ_DESC_F_WRITE,
 } from '../spec/virtio.ts';
-import { DESC_SIZE } from './device-queue.ts';
+import { DESC_SIZE } from './descriptors.ts';
 import {
   DriverQueue,
   type BufferSegment,
@@ -55,7 +55,8 @@ export class DriverPackedQueue extends DriverQueue {
   }
 
   protected takeId(): number {
-    return this.#freeIds.pop() ?? 0;
+    // There is an ID for every free descriptor, and `add` has looked.
+    return this.#freeIds.pop() as number;
   }
 
   protected publish(
@@ -108,7 +109,7 @@ export class DriverPackedQueue extends DriverQueue {
   }
 
   protected release(id: number): number {
-    const slots = this.#slots[id] ?? 0;
+    const slots = this.#slots[id] as number;
     this.#freeIds.push(id);
     this.#used += slots;
     if (this.#used >= this.size) {

@@ -10,7 +10,7 @@ import {
   VIRTQ_USED,
   VIRTQ_USED_ELEM,
 } from '../spec/virtio.ts';
-import { DESC_SIZE } from './device-queue.ts';
+import { DESC_SIZE } from './descriptors.ts';
 import { hasFeature } from './features.ts';
 
 /** A run of bytes at an address of the device's: what one descriptor names. */
@@ -162,7 +162,7 @@ export abstract class DriverQueue {
     }
     // In order, one used element may stand for all buffers up to it; those before it count as
     // filled ("In-order use of descriptors").
-    const [oldest, writable] = this.#outstanding.entries().next().value ?? [used.id, 0];
+    const [oldest, writable] = this.#outstanding.entries().next().value as [number, number];
     const early = this.#inOrder && oldest !== used.id;
     this.#batch = early ? used : undefined;
     const given = early ? { id: oldest, length: writable } : used;

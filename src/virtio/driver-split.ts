@@ -8,7 +8,7 @@ import {
   VIRTQ_USED_ELEM,
   VIRTQ_USED_F_NO_NOTIFY,
 } from '../spec/virtio.ts';
-import { DESC_SIZE } from './device-queue.ts';
+import { DESC_SIZE } from './descriptors.ts';
 import {
   DriverQueue,
   type BufferSegment,
@@ -45,7 +45,8 @@ export class DriverSplitQueue extends DriverQueue {
   }
 
   protected takeId(): number {
-    const head = this.#free.pop() ?? 0;
+    // `add` has seen that as many are free as the chain takes.
+    const head = this.#free.pop() as number;
     this.#chains.set(head, [head]);
     return head;
   }
@@ -57,7 +58,7 @@ export class DriverSplitQueue extends DriverQueue {
     isTable: boolean,
   ): void {
     const segments = [...readable, ...writable];
-    const chain = [head, ...segments.slice(1).map(() => this.#free.pop() ?? 0)];
+    const chain = [head, ...segments.slice(1).map(() => this.#free.pop() as number)];
     this.#chains.set(head, chain);
     for (const [index, segment] of segments.entries()) {
       const next = chain[index + 1];
@@ -65,7 +66,7 @@ export class DriverSplitQueue extends DriverQueue {
         (next === undefined ? 0 : VIRTQ_DESC_F_NEXT) |
         (index < readable.length ? 0 : VIRTQ_DESC_F_WRITE) |
         (isTable ? VIRTQ_DESC_F_INDIRECT : 0);
-      this.writeDescriptor((chain[index] ?? 0) * DESC_SIZE, segment, flags, next ?? 0);
+      this.writeDescriptor((chain[index] as number) * DESC_SIZE, segment, flags, next ?? 0);
     }
     const slot = this.#avail & (this.size - 1);
     this.write16(this.parts.driver + VIRTQ_AVAIL.size + 2 * slot, head);
@@ -102,7 +103,7 @@ export class DriverSplitQueue extends DriverQueue {
   }
 
   protected release(head: number): number {
-    const chain = this.#chains.get(head) ?? [];
+    const chain = this.#chains.get(head) as number[];
     this.#chains.delete(head);
     this.#free.push(...chain);
     this.#used = (this.#used + 1) & 0xffff;

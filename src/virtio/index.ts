@@ -1,6 +1,7 @@
 export { Chain, type ChainState } from './chain.ts';
 export { ChainReader, ChainWriter } from './cursor.ts';
-export { DeviceQueue, INDIRECT_MAX, type QueueLayout, type QueueState } from './device-queue.ts';
+export { INDIRECT_MAX, type QueueLayout } from './descriptors.ts';
+export { DeviceQueue, type QueueState } from './device-queue.ts';
 export type { QueueError, QueueErrorCode } from './queue-error.ts';
 export { SplitQueue } from './split-queue.ts';
 export { PackedQueue } from './packed-queue.ts';
@@ -14,7 +15,8 @@ export {
 } from './features.ts';
 export { isLive, transition, type StatusTransition } from './status.ts';
 export type { InterruptSink, PlainState, VirtioDevice, VirtioHost } from './device.ts';
-export { VirtioCore, type VirtioEvent, type VirtioOptions, type VirtioState } from './core.ts';
+export { VirtioCore, type VirtioOptions } from './core.ts';
+export type { VirtioEvent, VirtioState } from './core-state.ts';
 export { isConfigAccess, RegisterBlock, type Register } from './registers.ts';
 export { MmioTransport, type MmioOptions, type MmioState } from './mmio.ts';
 export { LEGACY_REGISTERS, MMIO_REGISTERS } from './mmio-registers.ts';

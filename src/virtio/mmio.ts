@@ -4,7 +4,8 @@ import {
   VIRTIO_MMIO_INT_VRING,
   VIRTIO_MMIO_SIZE,
 } from '../spec/virtio-mmio.ts';
-import type { VirtioCore, VirtioState } from './core.ts';
+import type { VirtioCore } from './core.ts';
+import type { VirtioState } from './core-state.ts';
 import type { InterruptSink } from './device.ts';
 import { LEGACY_REGISTERS, MMIO_REGISTERS } from './mmio-registers.ts';
 import type { QueueSlot } from './queue-slot.ts';

@@ -12,7 +12,8 @@ import {
   VIRTQ_DESC_F_WRITE,
 } from '../spec/virtio.ts';
 import type { Chain } from './chain.ts';
-import { DESC_SIZE, DeviceQueue, isQueueSize, type QueueState } from './device-queue.ts';
+import { DESC_SIZE } from './descriptors.ts';
+import { DeviceQueue, isQueueSize, type QueueState } from './device-queue.ts';
 import { passed } from './split-queue.ts';
 
 const { len: LEN, id: ID, flags: FLAGS } = PVIRTQ_DESC.offsets;

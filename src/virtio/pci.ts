@@ -4,7 +4,8 @@ import {
   VIRTIO_PCI_ISR_CONFIG,
   VIRTIO_PCI_ISR_QUEUE,
 } from '../spec/virtio-pci.ts';
-import type { VirtioCore, VirtioState } from './core.ts';
+import type { VirtioCore } from './core.ts';
+import type { VirtioState } from './core-state.ts';
 import type { InterruptSink } from './device.ts';
 import { COMMON_REGISTERS } from './pci-registers.ts';
 import type { QueueSlot } from './queue-slot.ts';

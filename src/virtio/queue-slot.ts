@@ -1,6 +1,7 @@
 import type { DmaSpace } from '../memory/index.ts';
 import { VIRTIO_F_RING_PACKED } from '../spec/virtio.ts';
-import type { DeviceQueue, QueueLayout, QueueState } from './device-queue.ts';
+import type { QueueLayout } from './descriptors.ts';
+import type { DeviceQueue, QueueState } from './device-queue.ts';
 import { hasFeature } from './features.ts';
 import { PackedQueue } from './packed-queue.ts';
 import type { QueueError } from './queue-error.ts';

@@ -8,7 +8,8 @@ import {
   VIRTQ_USED_F_NO_NOTIFY,
 } from '../spec/virtio.ts';
 import type { Chain } from './chain.ts';
-import { DESC_SIZE, DeviceQueue, isQueueSize, type QueueState } from './device-queue.ts';
+import { DESC_SIZE } from './descriptors.ts';
+import { DeviceQueue, isQueueSize, type QueueState } from './device-queue.ts';
 
 const IDX = VIRTQ_AVAIL.offsets.idx;
 const AVAIL_RING = VIRTQ_AVAIL.size;

@@ -13,7 +13,7 @@ import {
 import { join, leave } from '../attachment.ts';
 import type { Domain } from '../domain.ts';
 import type { Endpoint } from '../endpoint.ts';
-import { HOST_STATUS } from '../port.ts';
+import { HOST_STATUS, type PassthroughPort } from '../port.ts';
 import { anySet, type Request, type RequestType } from '../request.ts';
 import { granuleMask, type IommuState } from '../state.ts';
 import { lower, upper } from '../wide.ts';
@@ -53,7 +53,7 @@ export const ATTACH: RequestType = {
       if (!state.settings.sharedDomains || isIncompatible(ep, target)) return VIRTIO_IOMMU_S_UNSUPP;
     }
     if (relay.isTorn(ep, request.domain)) return VIRTIO_IOMMU_S_UNSUPP;
-    if (ep.port && !bypass && !hostHasGranule(state, ep)) return VIRTIO_IOMMU_S_UNSUPP;
+    if (ep.port && !bypass && !hostHasGranule(state, ep.port)) return VIRTIO_IOMMU_S_UNSUPP;
     return target === undefined && isFull(state, ep) ? VIRTIO_IOMMU_S_NOMEM : VIRTIO_IOMMU_S_OK;
   },
   apply({ state, relay }, request) {
@@ -90,8 +90,7 @@ function isIncompatible(ep: Endpoint, target: Domain): boolean {
 }
 
 /** A host that maps in larger pages than we promise cannot follow the domain's mappings. */
-function hostHasGranule(state: IommuState, { port }: Endpoint): boolean {
-  if (port === undefined) return true;
+function hostHasGranule(state: IommuState, port: PassthroughPort): boolean {
   return granuleMask(port.pageSizeMask) <= granuleMask(state.settings.pageSizeMask);
 }
 

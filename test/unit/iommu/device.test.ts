@@ -8,6 +8,7 @@ import {
   showEvent,
   translateSpan,
   type IommuEvent,
+  type PassthroughPort,
   type RequestType,
 } from '../../../src/iommu/index.ts';
 import { TranslatedDma } from '../../../src/memory/index.ts';
@@ -18,6 +19,7 @@ import {
   RANGE,
   Rig,
   unmapBytes,
+  UNSUPP,
   words,
 } from '../../support/iommu-rig.ts';
 
@@ -287,5 +289,139 @@ describe('options', () => {
     { physicalRange: { start: -1n, end: 4n } },
   ])('%o describes no device', (options) => {
     expect(() => new IommuDevice(options)).toThrow(RangeError);
+  });
+});
+
+describe('bypass and resets', () => {
+  test.each([
+    { bootBypass: true, quiet: true },
+    { bootBypass: true },
+    { bootBypass: false },
+    { bootBypass: true, features: ['MAP_UNMAP'] as const, after: 0 },
+  ])('a system reset restores the first value: %o', ({ after, ...options }) => {
+    const rig = new Rig(options);
+    const boots = after ?? (options.bootBypass ? 1 : 0);
+    expect(rig.device.state.bypass).toBe(boots);
+    for (const written of [1, 0, 0]) rig.setBypass(written);
+    rig.core.systemReset();
+    expect(rig.device.state.bypass).toBe(boots);
+    expect(rig.device.config[36]).toBe(boots);
+  });
+
+  test('a reset of the event queue, or of an idle request queue, loses nothing', () => {
+    const rig = attached({ ring: (1n << 32n) | (1n << 40n) });
+    const pin = rig.device.endpoints.pin(1, 0x1000n, 1n);
+    rig.submit(unmapBytes(1, 0x1000n, 0x1fffn));
+    rig.core.resetQueue(1);
+    expect(rig.device.isWaiting).toBe(true);
+    if (pin) rig.device.endpoints.release(pin);
+    expect(rig.answer()?.status).toBe(OK);
+    rig.core.resetQueue(0);
+    rig.reopen();
+    expect(rig.map(1, 0x1000n, 0x1fffn, 0x2000n)).toBe(OK);
+  });
+
+  test('a device that no transport has taken can be configured, and does nothing', () => {
+    const device = new IommuDevice({ bootBypass: false });
+    device.addEndpoint({ id: 1 });
+    device.configWrite(36, 1, 1);
+    device.kick(0);
+    device.state.fault('domain', 1, 1, 0, 0);
+    device.systemReset();
+    expect(device.config[36]).toBe(0);
+    expect(device.state.faults.size).toBe(1);
+  });
+});
+
+describe('the event queue', () => {
+  test('as many reports as it has buffers go in one run', () => {
+    const rig = new Rig({ bootBypass: false, eventQueueSize: 2, eventBuffers: [24, 24] });
+    // Held until the first request.
+    rig.read(1, 0x1000n);
+    rig.read(1, 0x2000n);
+    rig.probe(1);
+    expect(rig.faults()).toHaveLength(2);
+    expect(rig.core.runPending()).toBe(false);
+  });
+});
+
+describe('a request that memory does not hold', () => {
+  test('is told of without the type of the one before', () => {
+    const rig = attached();
+    rig.request.add([{ hi: 0, lo: 0x20_0000, length: 20 }], [{ hi: 0, lo: 0x9_0000, length: 4 }]);
+    rig.core.notify(0);
+    expect(rig.events.at(-1)).toEqual({
+      kind: 'request',
+      name: 'unknown',
+      type: -1,
+      fields: {},
+      used: 0,
+    });
+  });
+});
+
+describe('the driver`s view of page sizes', () => {
+  const port = (pageSizeMask: bigint): PassthroughPort => ({
+    pageSizeMask,
+    aperture: [{ start: 0n, end: (1n << 64n) - 1n }],
+    reserved: [],
+    map: () => 'ok',
+    unmap: () => 'ok',
+    unmapAll: () => 'ok',
+    mapIdentity: () => 'ok',
+  });
+
+  test('is settled by FEATURES_OK: an endpoint added then cannot narrow them', () => {
+    const rig = new Rig({ asleep: true });
+    const mask = (): bigint => new DataView(rig.device.config.buffer).getBigUint64(0, true);
+    rig.device.addEndpoint({ id: 7, port: port(0x4000n) });
+    expect(mask() & 0xffffn).toBe(0xc000n);
+    rig.core.writeStatus(1);
+    rig.core.writeStatus(3);
+    rig.core.choose(1, 1);
+    rig.core.writeStatus(0xb);
+    rig.device.addEndpoint({ id: 8, port: port(0x1_0000n) });
+    expect(mask() & 0xffffn).toBe(0xc000n);
+    rig.boot();
+    expect([rig.attach(1, 7), rig.attach(1, 8)]).toEqual([OK, UNSUPP]);
+  });
+
+  test('a host with no size in common is refused', () => {
+    const device = new IommuDevice({ pageSizeMask: 0x1000n });
+    expect(() => device.addEndpoint({ id: 1, port: port(0x1_0000n) })).toThrow(/no page size/);
+    expect(device.endpoints.get(1)).toBe(undefined);
+  });
+});
+
+describe('lists', () => {
+  test('are in order of IDs and say where each endpoint stands', () => {
+    const rig = new Rig({ endpoints: [{ id: 3 }, { id: 2 }, { id: 1 }] });
+    for (const [domain, endpoint, flags] of [
+      [7, 3, 0],
+      [7, 2, 0],
+      [5, 1, 1],
+    ] as const) {
+      rig.attach(domain, endpoint, { flags });
+    }
+    const { state } = rig.device;
+    expect(listDomains(state)).toMatchObject([
+      { id: 5, bypass: true, endpoints: [1] },
+      { id: 7, bypass: false, endpoints: [2, 3] },
+    ]);
+    rig.detach(7, 3);
+    expect(listEndpoints(state).map(({ path }) => path)).toEqual([
+      'bypassed',
+      'translated',
+      'bypassed',
+    ]);
+    expect(new IommuDebug(rig.device).dump()).toContain('domain 5 (bypass): endpoints 0x1');
+  });
+
+  test('an injected report that finds no room is dropped, and counted', () => {
+    const rig = new Rig({ eventBuffers: [], limits: { pendingFaults: 1 } });
+    const debug = new IommuDebug(rig.device);
+    const fault = { reason: 'mapping', endpoint: 1, address: 0x1000n } as const;
+    expect([debug.fault(fault), debug.fault(fault)]).toEqual([true, false]);
+    expect(rig.device.state.counters.reportsDropped).toBe(1);
   });
 });
