@@ -4,7 +4,7 @@ import type { TreeDescription, TreeDevice } from '../description.ts';
 import type { Facts, Finding, Rule } from '../facts.ts';
 import { iommuRuns, keyOf, lookup } from './support/rid-map.ts';
 import { deviceOf, isDirect } from './support/regions.ts';
-import { linux } from './support/text.ts';
+import { unmeasured } from './support/text.ts';
 
 /** Whether Linux puts the device behind a virtio-iommu. */
 function translated(facts: Facts, tree: TreeDescription, device: TreeDevice): boolean {
@@ -23,13 +23,13 @@ function translated(facts: Facts, tree: TreeDescription, device: TreeDevice): bo
 export const directRegion: Rule = {
   id: 'direct-region',
   catalogue: [20],
-  summary: 'Before Linux 7.0 no endpoint of a virtio-iommu has a direct region.',
+  summary: 'Before Linux 7.3 no endpoint of a virtio-iommu has a direct region.',
   severity: 'error',
   effect: 'Linux 6.12 oopses in viommu_sync_req: it maps the region before the domain is ready.',
-  cure: 'Use a guest kernel of 7.0 or newer (guest: { kernel: 7.0 }), or type: reserved.',
+  cure: 'Use a guest kernel of 7.3 or newer (guest: { kernel: 7.3 }), or type: reserved.',
   *check(facts: Facts): Iterable<Finding> {
     const { tree } = facts;
-    if (tree === undefined || atLeast(facts.kernel, 7, 0)) return;
+    if (tree === undefined || atLeast(facts.kernel, 7, 3)) return;
     for (const region of tree.regions) {
       for (const address of region.addresses) {
         const device = deviceOf(tree, address);
@@ -40,7 +40,7 @@ export const directRegion: Rule = {
         yield {
           place: region.place,
           message: `${region.key} is a direct region (${showRange(address.range)}) of ${device.key}, which is behind a virtio-iommu`,
-          effect: `${linux(facts)} oopses in viommu_sync_req when ${device.key} is attached: it maps the region before the domain is finalised. Linux 7.3 works.`,
+          effect: `Linux 6.12 oopses in viommu_sync_req when ${device.key} is attached: it maps the region before the domain is finalised. Linux 7.3 works${unmeasured(facts.kernel)}.`,
           related: [{ place: device.place, message: `${device.key} is here` }],
         };
       }

@@ -9,7 +9,7 @@ export const iommuCells: Rule = {
   summary: 'The node of a virtio-iommu has #iommu-cells = <1>.',
   severity: 'error',
   effect: 'Linux cannot read the references to it; the devices work untranslated.',
-  cure: 'Write #iommu-cells = <1>: kernels before and after 7.0 then read the same rows of 4 cells.',
+  cure: 'Write #iommu-cells = <1>: Linux 6.12 and 7.3 then read the same rows of 4 cells.',
   *check(facts: Facts): Iterable<Finding> {
     const { tree } = facts;
     if (tree === undefined) return;
@@ -42,7 +42,7 @@ export const iommuCells: Rule = {
         message: `#iommu-cells of ${iommu.key} is ${iommu.iommuCells}; a virtio-iommu has endpoint IDs of 1 cell`,
         effect: multi
           ? `${linux(facts)} reads rows of ${3 + iommu.iommuCells} cells and refuses those with a length above 1: the devices work untranslated.`
-          : `${linux(facts)} reads rows of 4 cells all the same, but takes ${iommu.iommuCells} cells from each iommus; from 7.0 on iommu-map is read otherwise as well.`,
+          : `${linux(facts)} reads rows of 4 cells all the same, but takes ${iommu.iommuCells} cells from each iommus; Linux 7.3 reads iommu-map otherwise as well.`,
       };
     }
   },

@@ -6,7 +6,7 @@ export const msiCells: Rule = {
   id: 'msi-cells',
   summary: 'The target of an msi-map has #msi-cells = <1>.',
   severity: 'warning',
-  effect: 'Linux up to 7.3 reads rows of 4 cells all the same; the binding does not allow it.',
+  effect: 'Linux 6.12 and 7.3 read rows of 4 cells all the same; the binding does not allow it.',
   cure: 'ITS: #msi-cells = <1>. GICv2m, which has no DeviceIDs: msi-parent = <&v2m> instead of msi-map.',
   *check(facts: Facts): Iterable<Finding> {
     const { tree } = facts;

@@ -20,7 +20,7 @@ export const pciIommuWithoutNode: Rule = {
       const node = treeIommuOf(facts, viommu);
       if (node !== undefined && sitsAt(tree, model, node, viommu)) continue;
       const at = showFunction(transport.segment, transport.rid);
-      const effect = `${linux(facts)} oopses in viommu_probe_device (a NULL pointer), as every version up to 7.3 does; the boot may hang.`;
+      const effect = `${linux(facts)} oopses in viommu_probe_device (a NULL pointer); the boot may hang. Linux 6.12 and 7.3 both do.`;
       if (node === undefined) {
         const message = `the vIOMMU ${viommu.id} at ${at} has no node in the device tree`;
         yield { place: viommu.place, message, effect };

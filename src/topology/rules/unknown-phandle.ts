@@ -34,7 +34,7 @@ function* checkMap(
       : 'they fall back to INTx without a word';
   const reach = atLeast(facts.kernel, 7, 0)
     ? `fails the lookup of the IDs that this row matches, and of all that no earlier row matches: ${lost}.`
-    : `fails the lookup of the IDs that this row matches: ${lost}. (From 7.0 on, all that no earlier row matches are lost as well.)`;
+    : `fails the lookup of the IDs that this row matches: ${lost}. (With 7.3, all that no earlier row matches are lost as well.)`;
   for (const [phandle, { place, rows, first }] of seen) {
     const more = rows === 1 ? '' : ` and in ${count(rows - 1, 'more row')}`;
     yield {

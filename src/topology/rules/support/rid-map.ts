@@ -51,7 +51,7 @@ export function showRef(ref: NodeRef): string {
  * What Linux's `of_map_id` answers for each requester ID of a host, in ascending runs.
  *
  * The first row that matches counts. A row whose base has bits outside `iommu-map-mask` ends the
- * search for every ID that no earlier row took; so does, from 7.0 on, an unknown phandle (before,
+ * search for every ID that no earlier row took; so does, from 7.x on (read in 7.3), an unknown phandle (before,
  * only the IDs that the row matches are lost). IDs in no run have no translation at all.
  */
 export function iommuRuns(

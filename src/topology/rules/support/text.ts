@@ -1,5 +1,5 @@
 import { hex, type Range } from '../../../bytes/index.ts';
-import { showKernel } from '../../diagnostic.ts';
+import { DEFAULT_KERNEL, showKernel, type KernelVersion } from '../../diagnostic.ts';
 import type { Facts } from '../../facts.ts';
 
 /** `00:02.0`. */
@@ -25,9 +25,24 @@ export function showIds(ids: Range<number>): string {
   return ids.start === ids.end ? hex(ids.start) : `${hex(ids.start)}-${hex(ids.end)}`;
 }
 
-/** `Linux 6.12`: the kernel whose behaviour an effect speaks of. */
-export function linux(facts: Facts): string {
-  return `Linux ${showKernel(facts.kernel)}`;
+/** Kernels whose behaviour was measured and whose source was read: what effects speak of. */
+const MEASURED: readonly KernelVersion[] = [DEFAULT_KERNEL, { major: 7, minor: 3 }];
+
+/**
+ * `Linux 6.12`: the kernel whose behaviour an effect speaks of. For one that was not measured, the
+ * measured one that it is taken to be like: `Linux 6.12 (6.1 was not measured)`.
+ */
+export function linux({ kernel }: Facts): string {
+  const like = MEASURED.findLast(({ major }) => major <= kernel.major) ?? DEFAULT_KERNEL;
+  return `Linux ${showKernel(like)}${unmeasured(kernel)}`;
+}
+
+/** ` (6.1 was not measured)`; nothing for a kernel that was. */
+export function unmeasured(kernel: KernelVersion): string {
+  const known = MEASURED.some(
+    ({ major, minor }) => major === kernel.major && minor === kernel.minor,
+  );
+  return known ? '' : ` (${showKernel(kernel)} was not measured)`;
 }
 
 /** `1 row`, `2 rows`. */
