@@ -3,3 +3,4 @@ export { builtImages, imagesFrom } from './firmware-images.ts';
 export { qemuBackend } from './qemu.ts';
 export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
+export { emulatorBackend, type EmulatorBackendOptions } from './emulator.ts';

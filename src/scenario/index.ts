@@ -50,4 +50,5 @@ export type {
 } from './observation.ts';
 export type { Evidence, Item, Outcome, Promised, PromiseResult } from './promise.ts';
 export { PROMISES } from './promises/index.ts';
+export { isAt } from './names.ts';
 export { exitCode, judge, type Verdict } from './verdict.ts';

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import {
   bootAndJudge,
   builtImages,
+  emulatorBackend,
   imagesFrom,
   modelBackend,
   qemuBackend,
@@ -26,7 +27,7 @@ import type { CommandContext } from '../context.ts';
 import { requireTopology } from '../topology.ts';
 
 interface BootOptions {
-  readonly backend: 'qemu' | 'model';
+  readonly backend: 'qemu' | 'model' | 'emulator';
   readonly firmwareKind?: 'device-tree' | 'acpi';
   readonly kernel?: string;
   readonly modules?: string;
@@ -58,7 +59,9 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
     .command('boot')
     .description('boot a stock guest on a topology and judge what it shows')
     .argument('<file...>', 'topologies, booted one after the other')
-    .addOption(choice('--backend <backend>', 'who plays the machine', ['qemu', 'model']))
+    .addOption(
+      choice('--backend <backend>', 'who plays the machine', ['qemu', 'model', 'emulator']),
+    )
     .option('--kernel <image>', 'a kernel of your own; needs --modules')
     .option('--modules <dir>', 'its modules: /lib/modules/VERSION')
     .option('--series <version>', 'series of the stock kernel (default: 6.12)')
@@ -227,12 +230,14 @@ class Runner {
       return modelBackend(firmwareKind === undefined ? {} : { firmware: firmwareKind });
     }
     const guest = await this.#guest(model, progress);
+    const bootOptions = stockCmdline === true ? 'stock' : 'fast';
+    if (backend === 'emulator') return emulatorBackend({ guest, bootOptions, append });
     return qemuBackend({
       guest,
       ...(qemu === undefined ? {} : { qemu }),
       accel,
       firmware: firmwareFrom === undefined ? firmware : 'own',
-      bootOptions: stockCmdline === true ? 'stock' : 'fast',
+      bootOptions,
       append,
     });
   }

@@ -53,6 +53,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'endpoints',
     'machine',
     'driver',
+    'emulator',
   ],
   report: ['bytes', 'spec', 'topology', 'scenario'],
 };

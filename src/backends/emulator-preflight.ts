@@ -1,0 +1,85 @@
+import { FormatError, hex, showRange, sizeOf } from '../bytes/index.ts';
+import { EMULATOR_RAM_BASE, RAM_SIZE_MAX } from '../emulator/index.ts';
+import { readFdt } from '../fdt/index.ts';
+import { unsupported } from '../machine/index.ts';
+import type { BootInput, FirmwareImages } from '../scenario/index.ts';
+import type { Diagnostic, Model } from '../topology/index.ts';
+
+/** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
+export const TREE_MAX = 2 * 2 ** 20;
+
+/** WebAssembly's pages. */
+const RAM_UNIT = 0x1_0000n;
+/** Kernel, initramfs and tree of a stock guest leave nothing to run in below this. */
+const RAM_MIN = 128n << 20n;
+
+/** The page size of the kernels we boot, and the only one the CPU has. */
+const PAGE_SIZE = 4096n;
+
+/** What the emulator cannot do with a topology. */
+export function emulatorPreflight({ model, firmware }: BootInput): Diagnostic[] {
+  if (model.arch !== 'arm64') {
+    const message = `the board is ${model.board}: the emulator's CPU is an arm64 one`;
+    const cure = 'boot it with `--backend qemu` or `--backend model`';
+    return [obstacle('emulator-board', model.place, message, cure)];
+  }
+  return [...machine(model), ...devices(model), ...tree(model, firmware)];
+}
+
+function machine(model: Model): Diagnostic[] {
+  const found: Diagnostic[] = [];
+  const { cpus, memory, guest, place } = model;
+  const add = (rule: string, message: string, cure: string): void =>
+    void found.push(obstacle(rule, place, message, cure));
+  if (cpus !== 1) {
+    add('emulator-cpus', `${cpus} CPUs; the emulator has one`, 'set `machine.cpus: 1`');
+  }
+  if (guest.pageSize !== PAGE_SIZE) {
+    const what = `a guest with pages of ${guest.pageSize} bytes; the emulator's CPU has 4 KiB ones`;
+    add('emulator-page-size', what, 'boot it with `--backend model`');
+  }
+  const [ram, ...more] = memory;
+  const size = ram === undefined ? 0n : sizeOf(ram);
+  if (ram?.start !== EMULATOR_RAM_BASE || more.length > 0) {
+    const ranges = memory.map(showRange).join(', ');
+    const what = `memory is ${ranges}; the emulator has one range from ${hex(EMULATOR_RAM_BASE)}`;
+    add('emulator-memory', what, 'leave `machine.memory` a plain size');
+  } else if (size < RAM_MIN || size > BigInt(RAM_SIZE_MAX) || size % RAM_UNIT !== 0n) {
+    const what = `memory of ${size} bytes; the emulator has 128 MiB to 3840 MiB, in steps of 64 KiB`;
+    add('emulator-memory', what, 'set `machine.memory: 512M`');
+  }
+  return found;
+}
+
+function devices(model: Model): Diagnostic[] {
+  return model.endpoints.flatMap((endpoint): Diagnostic[] => {
+    const problem = unsupported(endpoint);
+    if (problem === undefined) return [];
+    const place = endpoint.places['device'] ?? endpoint.place;
+    return [obstacle('emulator-device', place, problem.what, problem.cure)];
+  });
+}
+
+function tree({ place }: Model, { tree: blob }: FirmwareImages): Diagnostic[] {
+  const rule = 'emulator-firmware';
+  if (blob === undefined) {
+    return [obstacle(rule, place, 'there is no device tree', 'set `firmware.device-tree: true`')];
+  }
+  try {
+    readFdt(blob);
+    return [];
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const what = `nobody can put a command line into this device tree: ${error.message}`;
+    return [obstacle(rule, place, what, 'build it with dtc or with `viommu-topo build`')];
+  }
+}
+
+function obstacle(
+  rule: string,
+  place: Diagnostic['place'],
+  message: string,
+  cure: string,
+): Diagnostic {
+  return { rule, severity: 'error', place, message, cure, related: [] };
+}
