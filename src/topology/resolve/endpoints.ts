@@ -105,9 +105,18 @@ function idOf(
   const id =
     stated ?? (location.kind === 'pci' ? (host?.endpointIdBase ?? 0) + first : platformIds.take());
   if (id + count > ID_MAX) {
-    const place = context.place('endpoints', index, 'endpoint-id');
     const message = `the last endpoint ID of "${input.id}" would be ${hex(id + count)}`;
-    context.report(ENDPOINT_ID_RANGE, place, message);
+    if (stated !== undefined) {
+      const place = context.place('endpoints', index, 'endpoint-id');
+      context.report(ENDPOINT_ID_RANGE, place, message, { cure: 'lower its `endpoint-id`' });
+    } else {
+      // An ID that is not in the file cannot be lowered there.
+      const cure =
+        host === undefined
+          ? 'state an `endpoint-id` that nothing else has'
+          : `lower \`endpoint-id-base\` of the host "${host.id}", or state an \`endpoint-id\``;
+      context.report(ENDPOINT_ID_RANGE, context.idPlace('endpoints', index), message, { cure });
+    }
     context.partial = true;
   }
   return id;

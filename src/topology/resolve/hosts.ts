@@ -100,7 +100,7 @@ function idBase(context: Context, input: PciHostInput, index: number, segment: n
   if (last > 0xffff_ffff) {
     const place = context.place('pci', 'hosts', index, 'endpoint-id-base');
     const message = `the last endpoint ID of "${input.id}" would be 0x${last.toString(16)}`;
-    context.report(ENDPOINT_ID_RANGE, place, message);
+    context.report(ENDPOINT_ID_RANGE, place, message, { cure: 'lower its `endpoint-id-base`' });
     context.partial = true;
   }
   return base;

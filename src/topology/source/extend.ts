@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Diagnostic } from '../diagnostic.ts';
 import { finding } from '../input-rule.ts';
@@ -118,7 +118,7 @@ function nextLayer(
 function locate(name: string, from: Layer, templates: string): Layer | undefined {
   if (/[./\\]/.test(name)) {
     const path = resolve(dirname(from.path), name);
-    return { path, file: join(dirname(from.file), name) };
+    return { path, file: isAbsolute(name) ? name : join(dirname(from.file), name) };
   }
   if (!templateNames(templates).includes(name)) return undefined;
   return { path: resolve(templates, `${name}.yaml`), file: `templates/${name}.yaml` };

@@ -178,6 +178,9 @@ function scalarValue(node: Scalar): ScalarNode['value'] {
   if (typeof value === 'boolean' || typeof value === 'string') return value;
   if (value === null || value === undefined) return null;
   // `010`: decimal ten or octal eight? Leave it to the number parser, which refuses it.
-  if (typeof value === 'bigint' && !/^[-+]?0[0-9]/.test(source ?? '')) return value;
+  // What does not fit 64 bits is shown as it is written, not in decimal.
+  const fits = typeof value === 'bigint' && value >> 64n === 0n;
+  const plainly = fits || (typeof value === 'bigint' && value < 0n);
+  if (plainly && !/^[-+]?0[0-9]/.test(source ?? '')) return value;
   return source ?? JSON.stringify(value);
 }

@@ -145,3 +145,41 @@ describe('sizes', () => {
     expect(check(text)).toEqual(expected);
   });
 });
+
+describe('endpoint IDs that do not fit 32 bits', () => {
+  const cures = (text: string): unknown[] =>
+    parseTopology(text, FILE)
+      .diagnostics.filter(({ rule }) => rule === 'endpoint-id-range')
+      .map(({ cure, place }) => [
+        cure,
+        show({ rule: '', place } as Diagnostic, new Map([[FILE, text]])),
+      ]);
+
+  test('one that is stated', () => {
+    const text = `${BASE}endpoints: [{ id: a, at: 00:08.0-00:0f.7, endpoint-id: 0xffff_fffe }]\n`;
+    expect(cures(text)).toEqual([['lower its `endpoint-id`', ' 4:56 0xffff_fffe']]);
+  });
+
+  test('one that comes from the host', () => {
+    const text = `${BASE}pci: { hosts: [{ id: pcie0, endpoint-id-base: 0xffff_fff0 }] }\nendpoints: [{ id: a, at: 00:02.0 }]\n`;
+    expect(cures(text)).toEqual([
+      ['lower its `endpoint-id-base`', ' 4:47 0xffff_fff0'],
+      ['lower `endpoint-id-base` of the host "pcie0", or state an `endpoint-id`', ' 5:19 a'],
+    ]);
+  });
+
+  test('one of a platform device, above the last segment', () => {
+    const text = `extends: emulator\nviommus:\n  - { id: v0, mmio: 0xa000000 }\npci: { hosts: [{ id: pcie0, segment: 0xffff }] }\nendpoints: [{ id: a, mmio: 0xa000200, viommu: v0 }]\n`;
+    expect(cures(text)).toEqual([['state an `endpoint-id` that nothing else has', ' 5:19 a']]);
+  });
+});
+
+test('a number that is too large is shown as it is written', () => {
+  const message = (value: string): string | undefined =>
+    parseTopology(`${BASE}machine: { memory: ${value} }\n`, FILE).diagnostics[0]?.message;
+  expect(message('0x1ffff0000ffff0000')).toBe('memory: "0x1ffff0000ffff0000" does not fit 64 bits');
+  expect(message('99999999999999999999')).toBe(
+    'memory: "99999999999999999999" does not fit 64 bits',
+  );
+  expect(message('-5')).toBe('memory: -5 is negative');
+});

@@ -104,3 +104,12 @@ test('a topology that does not exist is a diagnostic', () => {
     { rule: 'file-unreadable', place: { kind: 'file' } },
   ]);
 });
+
+test('an absolute path is shown as it is written', () => {
+  const { diagnostics } = parseTopology('extends: /no/such.yaml\n', 'sub/x.yaml');
+  expect(diagnostics[0]).toMatchObject({ rule: 'file-unreadable' });
+  expect(diagnostics[0]?.message).toMatch(/^cannot read "\/no\/such\.yaml"/);
+  const base = write('absolute.yaml', 'extends: virt-arm64\nmachine: { memory: 1 }\n');
+  const places = parseTopology(`extends: ${base}\n`, 'sub/x.yaml').diagnostics.map((d) => d.place);
+  expect(places).toMatchObject([{ file: base }]);
+});

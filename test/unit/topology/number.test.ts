@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { jsonSchema } from '../../../src/topology/index.ts';
 import { readBdf, readBdfRange } from '../../../src/topology/schema/address.ts';
 import { readNumber, readRange } from '../../../src/topology/schema/number.ts';
 
@@ -13,6 +15,7 @@ describe('numbers', () => {
     ['64K', 65536n],
     ['64k', 65536n],
     ['512M', 512n << 20n],
+    ['512m', 512n << 20n],
     ['2G', 2n << 30n],
     ['1T', 1n << 40n],
     ['0x10K', 0x4000n],
@@ -101,4 +104,15 @@ describe('PCI addresses', () => {
   ])('%s: %s', (written, error) => {
     expect(readBdfRange(written)).toEqual({ error: expect.stringContaining(error) });
   });
+});
+
+test('small letters of units are documented, and in the schema', () => {
+  const page = readFileSync('docs/reference/topology.md', 'utf8');
+  expect(page).toContain('`512m` is the same as `512M`');
+  const patterns = JSON.stringify(jsonSchema()).match(/"pattern":"[^"]*\[K[^"]*"/g) ?? [];
+  expect(patterns.length).toBeGreaterThan(5);
+  for (const pattern of patterns) {
+    const { pattern: text } = JSON.parse(`{${pattern}}`) as { pattern: string };
+    expect(new RegExp(text).test('512m')).toBe(true);
+  }
 });
