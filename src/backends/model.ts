@@ -1,4 +1,4 @@
-import { FormatError } from '../bytes/index.ts';
+import { FormatError, sizeOf } from '../bytes/index.ts';
 import {
   DEFAULT_KERNEL_MODEL,
   GuestPanic,
@@ -34,6 +34,9 @@ export interface ModelBackendOptions {
 /** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
 const TREE_MAX = 2 * 2 ** 20;
 
+/** RAM of a machine is one allocation, of which only touched pages become real. */
+const RAM_MAX = 4n << 30n;
+
 /** Our own devices, driven by the guest in TypeScript: a verdict in milliseconds. */
 export function modelBackend(options: ModelBackendOptions = {}): Backend {
   return {
@@ -53,6 +56,11 @@ function preflight(
     const place = endpoint.places['device'] ?? endpoint.place;
     return [obstacle('model-device', place, problem.what, problem.cure)];
   });
+  const ram = model.memory.reduce((sum, range) => sum + sizeOf(range), 0n);
+  if (ram > RAM_MAX) {
+    const what = `${ram} bytes of RAM are more than this process is to ask for`;
+    found.push(obstacle('model-memory', model.place, what, 'give the machine at most 4 GiB'));
+  }
   const kind = firmwareKind(firmware, options.firmware);
   // A real guest would be no wiser: ACPI has no word for such a region (VIOT has none, RMR is IORT's).
   for (const { id, via, place } of kind === 'acpi' ? model.reserved : []) {

@@ -11,7 +11,7 @@ import { KernelLog } from './kernel-log.ts';
 import { StubDriver } from './devices/stub.ts';
 import { assignBars } from './pci/bars.ts';
 import { askerOf, type PciFound } from './pci/function.ts';
-import { scanHost, walkFunctions } from './pci/scan.ts';
+import { rescanBelow, scanHost, walkFunctions } from './pci/scan.ts';
 import { disableFunction, enableFunction } from './pci/vectors.ts';
 import type { GuestFirmware, GuestPlatform, KernelModel } from './platform.ts';
 import { Ram } from './ram.ts';
@@ -106,6 +106,28 @@ export class ModelGuest {
     this.iommus.release(device);
     this.devices.splice(index, 1);
     return true;
+  }
+
+  /**
+   * Looks again below every port (`echo 1 > /sys/bus/pci/rescan`, or what pciehp does): devices that
+   * are gone are removed, new ones get their drivers.
+   *
+   * @returns names of what went and came
+   */
+  rescan(): { readonly gone: readonly string[]; readonly came: readonly string[] } {
+    const ports = this.devices.flatMap(({ pci }) => (pci?.bridge === undefined ? [] : [pci]));
+    const changes = ports.map((port) => rescanBelow(this.kernel.bus, port));
+    const lost = new Set(changes.flatMap(({ gone }) => [...walkFunctions(gone)]));
+    const gone = this.devices.filter(({ pci }) => pci !== undefined && lost.has(pci));
+    for (const device of gone) this.remove(device);
+    const { ram } = this.kernel;
+    const came = changes.flatMap((change) =>
+      change.came.map((pci) => new Device({ pci, asker: askerOf(pci) }, new DirectMapper(ram))),
+    );
+    this.devices.push(...came);
+    for (const device of came) this.#probe(device, true);
+    this.kernel.idle();
+    return { gone: gone.map(({ name }) => name), came: came.map(({ name }) => name) };
   }
 
   /**

@@ -51,7 +51,7 @@ export function sizeBars(config: ConfigAccess, isBridge: boolean): PciBar[] {
 }
 
 /** A window of addresses that is handed out upwards. */
-class Window {
+export class Window {
   readonly end: number;
   #next: number;
 
@@ -69,7 +69,7 @@ class Window {
 }
 
 /** `low`: 32-bit, not prefetchable. `high`: prefetchable, and 64-bit BARs only. */
-interface Windows {
+export interface Windows {
   readonly low: Window;
   readonly high: Window | undefined;
 }
@@ -84,7 +84,8 @@ export function assignBars(host: HostView, functions: readonly PciFound[]): void
   if (low !== undefined) place(functions, { low, high: window(true) });
 }
 
-function place(functions: readonly PciFound[], windows: Windows): void {
+/** Gives BARs their addresses out of these windows: those of a host, or what is left of a bridge's. */
+export function place(functions: readonly PciFound[], windows: Windows): void {
   const wanted = functions.flatMap((found) => found.bars.map((bar) => ({ found, bar })));
   // Large ones first: what is aligned to its size leaves no gaps then.
   for (const { found, bar } of wanted.toSorted((a, b) => b.bar.size - a.bar.size)) {
@@ -146,7 +147,8 @@ function placeBridge({ config, bridge }: PciFound, windows: Windows): void {
   config.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   const inner = new Window(lowAt ?? 1, lowAt === undefined ? 0 : lowAt + low - 1);
   const innerHigh = highAt === undefined ? undefined : new Window(highAt, highAt + high - 1);
-  place(bridge.children, { low: inner, high: innerHigh });
+  bridge.windows = { low: inner, high: innerHigh };
+  place(bridge.children, bridge.windows);
 }
 
 /** Base and limit count MiB in their upper twelve bits; base above limit: closed. */

@@ -1,5 +1,6 @@
 import { linuxPciName } from '../../spec/pci.ts';
 import type { Asker, HostView } from '../firmware/view.ts';
+import type { Windows } from './bars.ts';
 import type { ConfigAccess } from './config.ts';
 
 /** A base address register, and where it was put. */
@@ -40,6 +41,8 @@ export interface PciBridgeFound {
   secondary: number;
   subordinate: number;
   readonly children: PciFound[];
+  /** What is left of its windows, for functions that come later. */
+  windows?: Windows;
 }
 
 export function nameOf({ host, rid }: PciFound): string {

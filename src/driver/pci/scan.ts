@@ -26,7 +26,7 @@ import {
 } from '../../spec/pci-config.ts';
 import type { HostView } from '../firmware/view.ts';
 import type { MmioAccess } from '../platform.ts';
-import { sizeBars } from './bars.ts';
+import { place, sizeBars } from './bars.ts';
 import { ConfigAccess } from './config.ts';
 import type { PciBridgeFound, PciFound } from './function.ts';
 
@@ -42,6 +42,25 @@ const DEPTH_MAX = 32;
 export function scanHost(bus: MmioAccess, host: HostView): PciFound[] {
   const scan = new Scan(bus, host);
   return scan.bus(host.buses.start, undefined, 0);
+}
+
+/**
+ * Looks again below a bridge: functions that are gone are taken off, new ones are given addresses
+ * out of what is left of its windows. A bridge that comes gets no bus numbers any more.
+ */
+export function rescanBelow(
+  bus: MmioAccess,
+  above: PciFound,
+): { readonly gone: readonly PciFound[]; readonly came: readonly PciFound[] } {
+  const { bridge } = above;
+  if (bridge === undefined || bridge.secondary === 0) return { gone: [], came: [] };
+  const gone = bridge.children.filter(({ config }) => !config.present);
+  for (const found of gone) bridge.children.splice(bridge.children.indexOf(found), 1);
+  const known = new Set(bridge.children.map(({ rid }) => rid));
+  const came = new Scan(bus, above.host).look(bridge.secondary, above, known);
+  bridge.children.push(...came);
+  if (bridge.windows !== undefined) place(came, bridge.windows);
+  return { gone, came };
 }
 
 /** Every function, parents before children. */
@@ -64,21 +83,30 @@ class Scan {
   }
 
   bus(number: number, parent: PciFound | undefined, depth: number): PciFound[] {
+    const found = this.look(number, parent);
+    for (const one of found) {
+      if (one.bridge !== undefined && depth < DEPTH_MAX) this.#below(one, one.bridge, depth);
+    }
+    return found;
+  }
+
+  /** The functions of one bus, but for those that are known: these are left alone. */
+  look(
+    number: number,
+    parent: PciFound | undefined,
+    known: ReadonlySet<number> = new Set(),
+  ): PciFound[] {
     const found: PciFound[] = [];
     // A link has one device: number 0 (only_one_child).
     const devices = parent?.bridge !== undefined && !parent.bridge.conventional ? 1 : DEVICES;
     for (let device = 0; device < devices; device++) {
-      const first = this.#function(number, device << 3, parent, undefined);
-      if (first === undefined) continue;
-      found.push(first);
-      if (!first.multi) continue;
-      for (let fn = 1; fn < FUNCTIONS; fn++) {
-        const other = this.#function(number, (device << 3) | fn, parent, true);
-        if (other !== undefined) found.push(other);
+      for (let fn = 0; fn < FUNCTIONS; fn++) {
+        const rid = (number << 8) | (device << 3) | fn;
+        const config = new ConfigAccess(this.#bus, this.#host, rid);
+        if (config.present && !known.has(rid)) found.push(this.#function(rid, config, parent));
+        // Without function 0, or when it says that it is alone, there are no others.
+        if (fn === 0 && (!config.present || !isMulti(config))) break;
       }
-    }
-    for (const one of found) {
-      if (one.bridge !== undefined && depth < DEPTH_MAX) this.#below(one, one.bridge, depth);
     }
     return found;
   }
@@ -95,15 +123,7 @@ class Scan {
     config.write(PCI_SUBORDINATE_BUS, 1, bridge.subordinate);
   }
 
-  #function(
-    number: number,
-    devfn: number,
-    parent: PciFound | undefined,
-    multi: boolean | undefined,
-  ): PciFound | undefined {
-    const rid = (number << 8) | devfn;
-    const config = new ConfigAccess(this.#bus, this.#host, rid);
-    if (!config.present) return undefined;
+  #function(rid: number, config: ConfigAccess, parent: PciFound | undefined): PciFound {
     const type = config.read(PCI_HEADER_TYPE, 1);
     const isBridge = (type & ~PCI_HEADER_TYPE_MFD) === PCI_HEADER_TYPE_BRIDGE;
     config.write(PCI_COMMAND, 2, 0);
@@ -114,7 +134,7 @@ class Scan {
       vendorId: config.read(PCI_VENDOR_ID, 2),
       deviceId: config.read(PCI_DEVICE_ID, 2),
       classCode: config.read(PCI_CLASS_DEVICE, 2) * 0x100 + config.read(PCI_CLASS_PROG, 1),
-      multi: multi ?? (type & PCI_HEADER_TYPE_MFD) !== 0,
+      multi: (rid & 7) !== 0 || isMulti(config),
       bars: sizeBars(config, isBridge),
       pin: config.read(PCI_INTERRUPT_PIN, 1),
       acs: enableAcs(config),
@@ -122,6 +142,10 @@ class Scan {
       ...(isBridge ? { bridge: bridgeOf(config) } : {}),
     };
   }
+}
+
+function isMulti(config: ConfigAccess): boolean {
+  return (config.read(PCI_HEADER_TYPE, 1) & PCI_HEADER_TYPE_MFD) !== 0;
 }
 
 function bridgeOf(config: ConfigAccess): PciBridgeFound {

@@ -132,6 +132,12 @@ describe('guests that cannot go on', () => {
     ]);
   });
 
+  test('more RAM than a process should ask for is refused', async () => {
+    const model = modelFrom(`${TWO_DISKS}machine: { memory: 64G }\n`);
+    const obstacles = await modelBackend().preflight(inputOf(model));
+    expect(obstacles.map(({ rule }) => rule)).toEqual(['model-memory']);
+  });
+
   test('an aborted boot is no verdict', async () => {
     const controller = new AbortController();
     controller.abort();

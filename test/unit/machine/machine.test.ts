@@ -181,11 +181,37 @@ describe('hot-plug', () => {
     machine.plug(endpoint);
     expect(() => machine.plug(endpoint)).toThrow(RangeError);
     expect(device?.endpoints.get(0x100)?.id).toBe(0x100);
+    expect(guest.rescan()).toEqual({ gone: [], came: [] });
     // A guest that starts over finds it again.
     machine.reset();
     const again = ModelGuest.boot(platform, firmwareOf(model, 'device-tree'));
     const back = again.device('0000:01:00.0');
     expect([back?.driver?.name, back?.group !== undefined]).toEqual(['virtio_blk', true]);
+  });
+
+  test('a guest that looks again loses and finds devices', () => {
+    const model = shippedModel('root-ports');
+    const { machine, guest, events } = bootModel(model);
+    const [endpoint] = model.endpoints;
+    if (endpoint === undefined) throw new Error('no endpoint');
+    for (let round = 0; round < 3; round++) {
+      machine.unplug('disk0');
+      expect(guest.rescan()).toEqual({ gone: ['0000:01:00.0'], came: [] });
+      expect(guest.device('0000:01:00.0')).toBeUndefined();
+      machine.plug(endpoint);
+      expect(guest.rescan()).toEqual({ gone: [], came: ['0000:01:00.0'] });
+      const disk = guest.device('0000:01:00.0');
+      expect(disk?.group?.type).toBe('DMA');
+      expect(disk?.driver instanceof BlockDriver && disk.driver.read(0n, 4096)).toBeInstanceOf(
+        Uint8Array,
+      );
+    }
+    const other = guest.device('0000:02:00.0')?.driver;
+    expect(other instanceof BlockDriver && other.read(0n, 4096)).toBeInstanceOf(Uint8Array);
+    const names = requests(events).filter(({ endpoint: id }) => id === 0x100);
+    expect(names.map(({ name }) => name).join()).toBe(
+      `probe,attach${',detach,probe,attach'.repeat(3)}`,
+    );
   });
 
   test('on the root bus, too', () => {
