@@ -72,6 +72,10 @@ export class QtestBoard {
       .map(({ rid, bars }) => new QtestEdu(qtest, rid, bars[0]?.base ?? 0));
   }
 
+  close(): Promise<void> {
+    return this.qtest.close();
+  }
+
   static async start(options: BoardOptions): Promise<QtestBoard> {
     const devices = ['-device', `virtio-iommu-pci,addr=3,${options.viommu}`];
     for (let i = 0; i < options.edus; i++) {

@@ -1,0 +1,93 @@
+import { VIRTIO_IOMMU_REQ_TAIL } from '../../../src/spec/virtio-iommu.ts';
+import { probeBytes } from '../../support/iommu-rig.ts';
+import { QtestBoard } from '../../support/qtest-board.ts';
+import { Random } from '../../sim/random.ts';
+import { REQUEST_DEVIATIONS, type Deviation } from './deviations.ts';
+import { ACCESS_DEVIATIONS, BREAKING_DEVIATIONS } from './other-deviations.ts';
+import { Ours } from './ours.ts';
+import { Round, type World } from './round.ts';
+import { Side } from './side.ts';
+
+export const DEVIATIONS: readonly Deviation[] = [
+  ...REQUEST_DEVIATIONS,
+  ...Object.values(ACCESS_DEVIATIONS),
+  ...Object.values(BREAKING_DEVIATIONS),
+];
+
+export interface CompareOptions {
+  readonly seed: number;
+  /** Requests in all; rounds are never cut short. */
+  readonly count: number;
+  /** First round, to repeat one. */
+  readonly round?: number;
+}
+
+export interface Comparison {
+  readonly requests: number;
+  readonly accesses: number;
+  readonly rounds: number;
+  readonly milliseconds: number;
+  /** How often each deviation showed itself. */
+  readonly used: ReadonlyMap<string, number>;
+}
+
+const ROUND = 2_000;
+const EDUS = 4;
+const MSI = { start: 0xfee0_0000n, end: 0xfeef_ffffn };
+/** Far more than 200,000 requests take. */
+const TIME_LIMIT = 3_600;
+
+/** Runs our device and QEMU's beside each other. @throws Error at the first difference in no list */
+export async function compare({ seed, count, round = 0 }: CompareOptions): Promise<Comparison> {
+  const board = await QtestBoard.start({
+    edus: EDUS,
+    viommu: 'packed=on',
+    memory: 64,
+    timeLimit: TIME_LIMIT,
+  });
+  const used = new Map<string, number>();
+  const started = performance.now();
+  let [requests, accesses, rounds] = [0, 0, 0];
+  try {
+    const world = makeWorld(board);
+    for (; requests < count; rounds++) {
+      const one = new Round(world, new Random(seed, round + rounds), (id) =>
+        used.set(id, (used.get(id) ?? 0) + 1),
+      );
+      try {
+        one.run(ROUND);
+      } catch (error) {
+        const replay = `QTEST_SEED=${seed} QTEST_ROUND=${round + rounds} QTEST_COUNT=1`;
+        throw new Error(`${String(error)}\nagain with ${replay}\nQEMU: ${board.qtest.log}`, {
+          cause: error,
+        });
+      }
+      requests += one.requests;
+      accesses += one.accesses;
+      // The client is synchronous: others get their turn here.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    await board.close();
+  }
+  return { requests, accesses, rounds, milliseconds: performance.now() - started, used };
+}
+
+function makeWorld({ qtest, transport, edus, functions }: QtestBoard): World {
+  const theirs = new Side('QEMU', transport, {
+    push: (at, bytes) => qtest.writeMemory(at, bytes),
+    pull: (at, into) => qtest.readMemory(at, into),
+  });
+  transport.status = 0;
+  const features = transport.deviceFeatures();
+  const options = { config: theirs.config(), features, endpoints: functions, msi: MSI };
+  const ours = new Ours(options);
+  const { probeSize } = ours.device.state.settings;
+  const writable = probeSize + VIRTIO_IOMMU_REQ_TAIL.size;
+  for (const side of [ours, theirs]) side.boot(features & ~0n & ours.transport.deviceFeatures());
+  const cuts = { readable: [], writable: [] };
+  const wire = { readable: probeBytes(functions[0] ?? 0), writable, cuts, indirect: false };
+  const [answer] = ours.exchange([wire]);
+  const properties = answer?.bytes.slice(0, probeSize) ?? new Uint8Array(probeSize);
+  return { ours, theirs, edus, endpoints: functions, properties };
+}
