@@ -1,0 +1,22 @@
+import type { Range } from '../../bytes/index.ts';
+import type { KernelVersion, Place } from '../diagnostic.ts';
+
+/** The guest that a topology is made for. */
+export interface GuestTarget {
+  /** The oldest Linux it is meant for; absent: whatever is asked about. */
+  readonly kernel?: KernelVersion;
+  /** Page size in bytes: 4096, 16384 or 65536. */
+  readonly pageSize: bigint;
+}
+
+export type Board = 'virt' | 'q35' | 'emulator';
+export type Arch = 'arm64' | 'x86-64';
+
+/** Addresses are guest-physical. Defaults are those of QEMU's `virt` (docs/reference/topology.md). */
+export interface Gic {
+  readonly version: 2 | 3;
+  readonly distributor: Range;
+  /** GICv2: the CPU interface. GICv3: the redistributors. */
+  readonly cpuInterface: Range;
+  readonly place: Place;
+}
