@@ -89,7 +89,8 @@ function makeBridge(shop: Workshop, at: MachineHost, bridge: PciBridge, index: n
       ? new RootPort({ ...common, slot: index + 1, hotplug: bridge.hotplug })
       : pciePciBridge(common);
   held.fn = fn;
-  return { id: bridge.id, kind: 'bridge', pci: { at, fn }, route, translates: true };
+  const conventional = bridge.kind === 'pcie-pci-bridge';
+  return { id: bridge.id, kind: 'bridge', pci: { at, fn }, route, translates: true, conventional };
 }
 
 /**

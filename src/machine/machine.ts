@@ -165,10 +165,8 @@ export class Machine {
       }
     }
     if (mmio !== undefined) this.bus.remove(mmio.base);
-    for (const one of gone) {
-      this.#placer.remove(one);
-      this.#units.splice(this.#units.indexOf(one), 1);
-    }
+    for (const one of gone) this.#units.splice(this.#units.indexOf(one), 1);
+    this.#place();
     return true;
   }
 

@@ -1,7 +1,16 @@
+import { isBridge } from '../pci/index.ts';
 import type { Model } from '../topology/index.ts';
 import type { CoverageIndex, Placement } from './coverage.ts';
 import { reservedRegions } from './regions.ts';
 import type { MachineViommu, Unit } from './unit.ts';
+
+/** An endpoint ID that a vIOMMU is to know, and by whom it is used. */
+interface Wanted {
+  readonly placement: Placement;
+  readonly unit: Unit;
+  /** The ID is that of a bridge's bus, under which requests from there may come. */
+  readonly alias: boolean;
+}
 
 /**
  * Keeps the vIOMMUs' lists of endpoints, and the ways of DMA, as the requester IDs are now. Those of
@@ -11,6 +20,8 @@ export class Placer {
   readonly #model: Model;
   readonly #coverage: CoverageIndex;
   readonly #viommus: ReadonlyMap<string, MachineViommu>;
+  /** What the vIOMMUs know, by vIOMMU and ID. */
+  #known = new Map<string, Wanted>();
 
   constructor(model: Model, coverage: CoverageIndex, viommus: ReadonlyMap<string, MachineViommu>) {
     this.#model = model;
@@ -18,25 +29,33 @@ export class Placer {
     this.#viommus = viommus;
   }
 
-  /** Brings all units up to date. */
-  place(units: Iterable<Unit>): void {
-    const moved: [Unit, Placement | undefined][] = [];
-    for (const unit of units) {
-      const now = this.#now(unit);
-      if (!same(now, unit.placed)) moved.push([unit, now]);
+  /** Brings everything up to date with these units; others that there were are gone. */
+  place(units: readonly Unit[]): void {
+    const wanted = this.#wanted(units);
+    // All old IDs first: two functions may have changed theirs.
+    for (const [key, { placement, unit, alias }] of this.#known) {
+      const now = wanted.get(key);
+      if (now?.unit === unit && now.alias === alias) continue;
+      this.#viommus.get(placement.viommu)?.device.removeEndpoint(placement.endpointId);
+      this.#known.delete(key);
+      if (unit.placed === placement) forget(unit);
     }
-    // All old places first: two functions may have changed theirs.
-    for (const [unit] of moved) this.remove(unit);
-    for (const [unit, now] of moved) if (now !== undefined) this.#add(unit, now);
+    for (const [key, one] of wanted) if (!this.#known.has(key)) this.#add(key, one);
+    for (const unit of units) this.#lead(unit);
   }
 
-  /** Takes a unit away from its vIOMMU. */
-  remove(unit: Unit): void {
-    const { placed, route } = unit;
-    if (placed === undefined) return;
-    delete unit.placed;
-    if (route !== undefined) route.way = undefined;
-    this.#viommus.get(placed.viommu)?.device.removeEndpoint(placed.endpointId);
+  /** Of several that have one ID, by a mistake of the topology, the first is asked about regions. */
+  #wanted(units: readonly Unit[]): Map<string, Wanted> {
+    const wanted = new Map<string, Wanted>();
+    const put = (placement: Placement | undefined, unit: Unit, alias: boolean): void => {
+      const key = placement && keyOf(placement);
+      if (placement === undefined || key === undefined || wanted.has(key)) return;
+      wanted.set(key, { placement, unit, alias });
+    };
+    for (const unit of units) put(this.#now(unit), unit, false);
+    // A bridge to conventional PCI passes requests on under the first ID of its secondary bus.
+    for (const unit of units) put(this.#aliasOf(unit), unit, true);
+    return wanted;
   }
 
   #now(unit: Unit): Placement | undefined {
@@ -52,28 +71,47 @@ export class Placer {
     return this.#coverage.find(pci.at.host.segment, rid);
   }
 
-  #add(unit: Unit, placement: Placement): void {
+  #aliasOf({ pci, conventional }: Unit): Placement | undefined {
+    if (pci === undefined || conventional !== true || !isBridge(pci.fn)) return undefined;
+    const { number } = pci.fn.secondary;
+    return number === 0 ? undefined : this.#coverage.find(pci.at.host.segment, number << 8);
+  }
+
+  #add(key: string, wanted: Wanted): void {
+    const { placement, unit, alias } = wanted;
     const owner = this.#viommus.get(placement.viommu);
     if (owner === undefined) return;
-    const { device } = owner;
-    // A topology can give two requesters one ID by mistake; then they are one endpoint.
-    if (device.endpoints.get(placement.endpointId) === undefined) {
-      device.addEndpoint({
-        id: placement.endpointId,
-        reserved: reservedRegions(this.#model, {
-          viommu: placement.viommu,
-          ...(unit.pci === undefined ? {} : { host: unit.pci.at.host }),
-          ...(unit.endpoint === undefined ? {} : { endpoint: unit.endpoint.id }),
-        }),
-      });
+    owner.device.addEndpoint({
+      id: placement.endpointId,
+      reserved: reservedRegions(this.#model, {
+        viommu: placement.viommu,
+        ...(unit.pci === undefined ? {} : { host: unit.pci.at.host }),
+        ...(unit.endpoint === undefined || alias ? {} : { endpoint: unit.endpoint.id }),
+      }),
+    });
+    this.#known.set(key, wanted);
+  }
+
+  /** The way of the unit's DMA. */
+  #lead(unit: Unit): void {
+    const now = this.#now(unit);
+    const device = now && this.#viommus.get(now.viommu)?.device;
+    if (now === undefined || device === undefined) {
+      forget(unit);
+      return;
     }
-    unit.placed = placement;
+    unit.placed = this.#known.get(keyOf(now))?.placement ?? now;
     if (unit.translates && unit.route !== undefined) {
-      unit.route.way = { translation: device.translation, endpointId: placement.endpointId };
+      unit.route.way = { translation: device.translation, endpointId: now.endpointId };
     }
   }
 }
 
-function same(a: Placement | undefined, b: Placement | undefined): boolean {
-  return a?.viommu === b?.viommu && a?.endpointId === b?.endpointId;
+function forget(unit: Unit): void {
+  delete unit.placed;
+  if (unit.route !== undefined) unit.route.way = undefined;
+}
+
+function keyOf({ viommu, endpointId }: Placement): string {
+  return `${viommu}/${endpointId}`;
 }

@@ -27,6 +27,8 @@ export interface Unit {
   readonly route?: Route;
   /** False: the device does not go through its vIOMMU, though that knows it (no ACCESS_PLATFORM). */
   readonly translates: boolean;
+  /** A bridge below which functions lose their own requester IDs. */
+  readonly conventional?: boolean;
   /** What the topology says of it, when it is an endpoint. */
   readonly endpoint?: Endpoint;
   /** As which endpoint of which vIOMMU it is known now. */

@@ -165,6 +165,33 @@ describe('bus numbers are the guest’s', () => {
   });
 });
 
+test('below a bridge to conventional PCI all have the ID of its bus, too, and one group', () => {
+  const model = modelFrom(`
+extends: emulator
+pci:
+  hosts:
+    - id: pcie0
+      bridges: [{ id: br1, at: 00:02.0, kind: pcie-pci-bridge, buses: 0x01-0x01 }]
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 01:01.0, device: { kind: virtio-blk, size: 4M } }
+  - { id: disk1, at: 01:02.0, device: { kind: virtio-blk, size: 4M } }
+`);
+  const { guest, events } = bootModel(model);
+  const attached = requests(events).filter(({ name }) => name === 'attach');
+  expect(attached.map(({ endpoint, status }) => [endpoint, status])).toEqual([
+    [0x108, 0],
+    [0x100, 0],
+    [0x110, 0],
+    [0x100, 0],
+  ]);
+  expect(guest.iommus.groups.length).toBe(1);
+  for (const name of ['0000:01:01.0', '0000:01:02.0']) {
+    const driver = guest.device(name)?.driver;
+    expect(driver instanceof BlockDriver && driver.read(0n, 4096)).toBeInstanceOf(Uint8Array);
+  }
+});
+
 describe('hot-plug', () => {
   test('an endpoint that is pulled is gone for the vIOMMU, and comes back', () => {
     const model = shippedModel('root-ports');
