@@ -11,6 +11,7 @@ export interface Covered {
 }
 
 const RIDS = 0x1_0000;
+const IDS = 2 ** 32;
 
 /** A claim to requester IDs; a later one gets only what earlier ones left. */
 interface Claim {
@@ -22,16 +23,32 @@ interface Claim {
 
 /**
  * What the kernel makes of claims that may overlap, be empty or leave 16 bits: disjoint runs in
- * ascending order, neighbours joined. Linear in claims and requester IDs, whatever they claim.
+ * ascending order, neighbours joined. Time goes with the claims, not with what they claim: a
+ * damaged table names thousands of segments.
  */
 function settle(
   claims: Iterable<Claim>,
   within: Range<number>,
   own: ReadonlyMap<number, number> = new Map(),
 ): Covered[] {
-  const owner: (Claim | undefined)[] = Array.from({ length: RIDS });
-  // next[r]: the first free requester ID at or after r, with paths shortened as they are walked.
-  const next = Uint32Array.from({ length: RIDS + 1 }, (_, rid) => rid);
+  const cut: { readonly claim: Claim; readonly start: number; readonly limit: number }[] = [];
+  for (const claim of claims) {
+    const limit = Math.min(claim.start + claim.length, within.end + 1, RIDS);
+    const start = Math.max(claim.start, within.start);
+    // Firmware may claim from 0xffffffff on; what is beyond 16 bits is no requester ID.
+    if (start < limit) cut.push({ claim, start, limit });
+  }
+  // Between two edges all requester IDs have the same claims; those of `own` stand alone.
+  const edges = Uint32Array.from(
+    new Set([
+      ...cut.flatMap(({ start, limit }) => [start, limit]),
+      ...[...own.keys()].flatMap((rid) => [rid, rid + 1]),
+    ]),
+  ).toSorted();
+  const indexOf = new Map(Array.from(edges, (edge, index) => [edge, index]));
+  const owner: (Claim | undefined)[] = Array.from({ length: edges.length });
+  // next[i]: the first free stretch at or after i, with paths shortened as they are walked.
+  const next = Uint32Array.from({ length: edges.length + 1 }, (_, index) => index);
   const free = (from: number): number => {
     let at = from;
     while (next[at] !== at) {
@@ -40,39 +57,41 @@ function settle(
     }
     return at;
   };
-  for (const claim of claims) {
-    const limit = Math.min(claim.start + claim.length, within.end + 1, RIDS);
-    const start = Math.max(claim.start, within.start);
-    // Firmware may claim from 0xffffffff on; what is beyond 16 bits is no requester ID.
-    if (start >= limit) continue;
-    for (let rid = free(start); rid < limit; rid = free(rid)) {
-      owner[rid] = claim;
-      next[rid] = rid + 1;
+  for (const { claim, start, limit } of cut) {
+    const stop = indexOf.get(limit) ?? 0;
+    for (let at = free(indexOf.get(start) ?? 0); at < stop; at = free(at)) {
+      owner[at] = claim;
+      next[at] = at + 1;
     }
   }
-  return runs(owner, own);
+  return runs(edges, owner, own);
 }
 
-function runs(owner: readonly (Claim | undefined)[], own: ReadonlyMap<number, number>): Covered[] {
+function runs(
+  edges: Uint32Array,
+  owner: readonly (Claim | undefined)[],
+  own: ReadonlyMap<number, number>,
+): Covered[] {
   const out: {
     rids: { start: number; end: number };
     iommu: string | number;
     endpointId: number;
   }[] = [];
-  for (const [rid, claim] of owner.entries()) {
-    if (claim?.iommu === undefined || own.get(rid) === claim.iommu) continue;
-    const endpointId = (claim.base + (rid - claim.start)) % 2 ** 32;
+  const put = (start: number, end: number, iommu: string | number, endpointId: number): void => {
     const last = out.at(-1);
-    if (
-      last !== undefined &&
-      last.rids.end === rid - 1 &&
-      last.iommu === claim.iommu &&
-      last.endpointId + (rid - last.rids.start) === endpointId
-    ) {
-      last.rids.end = rid;
-    } else {
-      out.push({ rids: { start: rid, end: rid }, iommu: claim.iommu, endpointId });
-    }
+    const follows = last?.rids.end === start - 1 && last.iommu === iommu;
+    if (follows && last.endpointId + (start - last.rids.start) === endpointId) last.rids.end = end;
+    else out.push({ rids: { start, end }, iommu, endpointId });
+  };
+  for (const [index, claim] of owner.entries()) {
+    const start = edges[index] ?? 0;
+    const limit = edges[index + 1] ?? start;
+    if (claim?.iommu === undefined || own.get(start) === claim.iommu) continue;
+    const endpointId = (claim.base + (start - claim.start)) % IDS;
+    // Endpoint IDs have 32 bits; where they begin again, so does the run.
+    const first = Math.min(limit, start + (IDS - endpointId));
+    put(start, first - 1, claim.iommu, endpointId);
+    if (first < limit) put(first, limit - 1, claim.iommu, 0);
   }
   return out;
 }
