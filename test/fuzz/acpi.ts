@@ -109,7 +109,10 @@ function corpus(): readonly Uint8Array[] {
 const EDGES = [0, 1, 3, 4, 15, 16, 20, 24, 36, 47, 48, 49, 64, 127, 128, 255] as const;
 
 /** One to four changes; half of the results get a right checksum again, to get past that check. */
-function mutate(table: Uint8Array, random: Random): Uint8Array {
+export function mutateTable(
+  table: Uint8Array,
+  random: { below(limit: number): number },
+): Uint8Array {
   let out = table.slice();
   for (let round = random.below(5); round > 0 && out.length > 0; round--) {
     const at = random.below(out.length);
@@ -157,7 +160,7 @@ export function fuzzAcpi(seed: number, count: number): AcpiFuzzCount {
   let [clean, flawed, refused] = [0, 0, 0];
   for (let index = 0; index < count; index++) {
     const base = tables[random.below(tables.length)] ?? new Uint8Array();
-    const input = random.below(10) === 0 ? noise(random) : mutate(base, random);
+    const input = random.below(10) === 0 ? noise(random) : mutateTable(base, random);
     const start = Buffer.from(input.subarray(0, 4)).toString('latin1');
     // One in 16 goes to a reader of something else.
     const own = READERS.find(([signature]) => signature === start && random.below(16) > 0);
@@ -181,7 +184,7 @@ export function fuzzAcpi(seed: number, count: number): AcpiFuzzCount {
 
 /** A whole memory image with damage anywhere in it. */
 function searchImage(random: Random, blob: AcpiBlob, seed: number, index: number): void {
-  const bytes = mutate(blob.bytes, random);
+  const bytes = mutateTable(blob.bytes, random);
   try {
     const known = random.below(2) === 0 ? blob.rsdpAddress : undefined;
     const found = findAcpiTables([{ base: blob.base, bytes }], known);

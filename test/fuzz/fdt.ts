@@ -21,7 +21,7 @@ export interface FuzzCount {
 }
 
 /** A small generator with 32 bits of state (a Weyl sequence, mixed): the same from a seed. */
-class Dice {
+export class Dice {
   #state: number;
 
   constructor(seed: number) {
@@ -59,7 +59,8 @@ function corpus(): readonly [Uint8Array, ...Uint8Array[]] {
   return [sampleBlob().bytes, ...trees];
 }
 
-function mutate(blob: Uint8Array, dice: Dice): Uint8Array {
+/** One to four changes, half of them in the header and the first tokens. */
+export function mutateBlob(blob: Uint8Array, dice: Dice): Uint8Array {
   let out = blob.slice();
   for (let round = dice.below(4); round >= 0; round--) {
     const data = new DataView(out.buffer);
@@ -177,7 +178,7 @@ export function fuzzFdt(seed: number, count: number): FuzzCount {
     const kind = dice.below(8);
     // The small blob most of the time: it is damaged where it matters more often, and faster.
     const blob = dice.below(8) === 0 ? dice.pick(blobs) : blobs[0];
-    const input = kind === 0 ? noise(dice) : kind < 4 ? tokens(dice) : mutate(blob, dice);
+    const input = kind === 0 ? noise(dice) : kind < 4 ? tokens(dice) : mutateBlob(blob, dice);
     try {
       const result = readFdt(input);
       read++;

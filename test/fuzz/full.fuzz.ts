@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { fuzzAcpi } from './acpi.ts';
 import { fuzzFdt } from './fdt.ts';
+import { fuzzFirmware } from './firmware.ts';
 
 // The readers on a million inputs each: `npm run fuzz`. A finding prints its seed; the same seed
 // repeats it:  FUZZ_SEED=… FUZZ_COUNT=… npm run fuzz
@@ -18,4 +19,9 @@ test(`device trees, seed ${seed}`, { timeout: hour }, () => {
 
 test(`ACPI tables, seed ${seed}`, { timeout: hour }, () => {
   expect(fuzzAcpi(seed, count)).toBeDefined();
+});
+
+test(`firmware of whole machines, seed ${seed}`, { timeout: hour }, () => {
+  const { described, refused } = fuzzFirmware(seed, count);
+  expect(described + refused).toBe(count);
 });
