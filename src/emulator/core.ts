@@ -14,6 +14,12 @@ export interface Bus {
   write(address: number, size: number, value: number): boolean | void;
   /** The virtual timer's interrupt, PPI 11 of the GIC, changed its level. */
   timerLine(level: boolean): void;
+  /**
+   * A system register of a GICv3's CPU interface, named op0[0]:op1:CRn:CRm:op2. Of what is written
+   * the lower 32 bits are given, which is all that one CPU needs.
+   */
+  readSystem?(register: number): number | undefined;
+  writeSystem?(register: number, value: number): void;
 }
 
 /** Bytes of one WebAssembly page. */
@@ -62,6 +68,8 @@ export interface CoreOptions {
   readonly ramSize: number;
   /** Whether the CPU has floating point and Advanced SIMD; default false. */
   readonly fp?: boolean;
+  /** Registers of a GICv3's CPU interface: `Bus.readSystem` and `writeSystem` answer for them. */
+  readonly gicRegisters?: readonly number[];
 }
 
 /** One AArch64 CPU and its RAM. */
@@ -94,11 +102,14 @@ export class Core {
         busRead: (address: number, size: number) => this.#read(address, size),
         busWrite: (address: number, size: number, value: number) =>
           this.#write(address, size, value),
+        sysregRead: (register: number) => this.#bus?.readSystem?.(register) ?? 0,
+        sysregWrite: (register: number, value: number) =>
+          this.#bus?.writeSystem?.(register, value >>> 0),
         timerLine: (level: number) => this.#bus?.timerLine(level !== 0),
       },
     });
     this.#exports = exports as unknown as Exports;
-    this.#initialise(options.fp ?? false);
+    this.#initialise(options);
   }
 
   /** Everything the core does not keep in RAM goes this way. */
@@ -189,9 +200,9 @@ export class Core {
     this.#exports.restored();
   }
 
-  #initialise(fp: boolean): void {
+  #initialise({ fp = false, gicRegisters }: CoreOptions): void {
     new Uint8Array(this.#memory.buffer).set(decodeTable(), layout.DECODE);
-    installSysregs(this.state, fp);
+    installSysregs(this.state, { fp, ...(gicRegisters ? { gicRegisters } : {}) });
     this.state.setUint32(layout.RAM_SIZE, this.ram.length, true);
     this.state.setBigUint64(layout.RAM_BASE, this.ramBase, true);
     this.state.setUint32(layout.FEATURES, fp ? layout.FEATURE_FP : 0, true);

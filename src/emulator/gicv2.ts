@@ -107,12 +107,23 @@ export class Gic implements GicInterrupts {
   acknowledge(): number {
     const id = this.highest();
     if (id === GIC_SPURIOUS) return id;
+    const priority = this.priorityOf(id);
+    // Beyond the arrays there are LPIs, which are never active.
     this.latched[id] = 0;
     this.active[id] = 1;
-    this.#running.push({ id, priority: this.priority[id] ?? 0 });
+    this.taken(id);
+    this.#running.push({ id, priority });
     this.update();
     return id;
   }
+
+  /** Priority of an interrupt; a GICv3 has more of them. */
+  protected priorityOf(id: number): number {
+    return this.priority[id] ?? 0;
+  }
+
+  /** The CPU took an interrupt: it is pending no more, wherever that is kept. */
+  protected taken(_id: number): void {}
 
   /** GICC_EOIR: drops the priority, and deactivates unless that is left to GICC_DIR. */
   end(id: number, deactivates: boolean): void {

@@ -15,6 +15,16 @@ interface Register {
   readonly el0?: 'read' | 'write';
 }
 
+/** What the CPU has. */
+export interface SysregOptions {
+  readonly fp: boolean;
+  /**
+   * Registers of a GICv3's CPU interface, as op0[0]:op1:CRn:CRm:op2: the bus answers for them, and
+   * ID_AA64PFR0_EL1 says so. Default none.
+   */
+  readonly gicRegisters?: readonly number[];
+}
+
 /** Instructions per second of virtual time are this times 2^TICK_SHIFT. */
 export const COUNTER_HZ = 62_500_000n;
 
@@ -22,7 +32,11 @@ export const COUNTER_HZ = 62_500_000n;
 const PFR0_LEVELS = 0x11n;
 const PFR0_NO_FP = 0xff_0000n;
 
-function identification(fp: boolean): Register[] {
+/** ID_AA64PFR0_EL1.GIC: the CPU interface is system registers. */
+const PFR0_GICV3 = 1n << 24n;
+
+function identification({ fp, gicRegisters }: SysregOptions): Register[] {
+  const gicv3 = gicRegisters !== undefined;
   const id = (name: string, crm: number, op2: number, reset = 0n): Register => ({
     name,
     at: [3, 0, 0, crm, op2],
@@ -40,7 +54,7 @@ function identification(fp: boolean): Register[] {
     id('MIDR_EL1', 0, 0, 0x410f_d034n),
     id('MPIDR_EL1', 0, 5, 0x8000_0000n),
     id('REVIDR_EL1', 0, 6),
-    id('ID_AA64PFR0_EL1', 4, 0, PFR0_LEVELS | (fp ? 0n : PFR0_NO_FP)),
+    id('ID_AA64PFR0_EL1', 4, 0, PFR0_LEVELS | (fp ? 0n : PFR0_NO_FP) | (gicv3 ? PFR0_GICV3 : 0n)),
     // Debug architecture v8, 6 breakpoints, 4 watchpoints, no PMU.
     id('ID_AA64DFR0_EL1', 5, 0, 0x1030_5006n),
     // 16-bit ASIDs, 40-bit addresses, 4 KiB pages and no other.
@@ -130,7 +144,7 @@ function key([op0, op1, crn, crm, op2]: Encoding): number {
 /** The register that an MRS or MSR names, for people: its name, or `S3_0_C4_C2_0`. */
 export function sysregName(insn: number): string {
   const bits = (insn >>> 5) & 0x7fff;
-  const known = [...identification(false), ...breakpoints(), ...CONTROL, ...TIMER].find(
+  const known = [...identification({ fp: false }), ...breakpoints(), ...CONTROL, ...TIMER].find(
     ({ at }) => key(at) === bits,
   );
   if (known !== undefined) return known.name;
@@ -140,9 +154,9 @@ export function sysregName(insn: number): string {
 }
 
 /** Fills the map from encodings to slots and presets the registers, in the core's memory. */
-export function installSysregs(data: DataView, fp: boolean): void {
+export function installSysregs(data: DataView, options: SysregOptions): void {
   let next = layout.SR_FREE;
-  for (const register of [...identification(fp), ...breakpoints(), ...CONTROL, ...TIMER]) {
+  for (const register of [...identification(options), ...breakpoints(), ...CONTROL, ...TIMER]) {
     const slot = register.slot ?? next++;
     let entry = slot;
     if (register.readOnly) entry |= layout.SYSREG_READ_ONLY;
@@ -151,5 +165,7 @@ export function installSysregs(data: DataView, fp: boolean): void {
     data.setUint16(layout.SYSREG_MAP + 2 * key(register.at), entry, true);
     data.setBigUint64(layout.SYSREGS + 8 * slot, register.reset ?? 0n, true);
   }
+  for (const at of options.gicRegisters ?? [])
+    data.setUint16(layout.SYSREG_MAP + 2 * at, layout.SR_HOST, true);
   if (next > layout.SYSREG_SLOTS) throw new RangeError(`${next} slots of system registers`);
 }

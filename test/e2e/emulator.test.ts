@@ -36,7 +36,10 @@ async function boot(name: string): Promise<Boot> {
   const lines: string[] = [];
   const events: MachineEvent[] = [];
   const { outcome } = await bootTopology({
-    ...{ module, model, dtb, initrd },
+    module,
+    model,
+    dtb,
+    initrd,
     kernel: await readFile(guest.kernel),
     cmdline: bootCmdline('arm64', 'fast', ['cma=0']),
     ramSize: 256 << 20,

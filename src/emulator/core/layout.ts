@@ -137,6 +137,8 @@ export const SR_CNTV_TVAL = 13;
 export const SR_FPCR = 14;
 export const SR_FPSR = 15;
 export const SR_DCZID = 16;
+/** The interrupt controller's: the host is asked. */
+export const SR_HOST = 17;
 export const SR_PLAIN = 20;
 export const SR_VBAR = 20;
 export const SR_ELR = 21;

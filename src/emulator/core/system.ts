@@ -21,6 +21,7 @@ import {
   SR_DAIF,
   SR_FPCR,
   SR_FPSR,
+  SR_HOST,
   SR_NZCV,
   SR_PLAIN,
   SR_SCTLR,
@@ -42,6 +43,7 @@ import {
 import { enterLevel, setSysreg, spIndex, stopAt, undefined_ } from './exception.ts';
 import { getNzcv, getX, rd, setNzcv, setX } from './fields.ts';
 import { hostFor } from './access.ts';
+import { sysregRead, sysregWrite } from './host.ts';
 import { flushAll, flushLocal, flushPage } from './tlb.ts';
 import { readTimerControl, readTimerValue, ticks, writeTimerValue } from './timer.ts';
 import { sysreg } from './walk.ts';
@@ -128,6 +130,10 @@ function mrs(insn: u32, ip: u32, clock: u64): bool {
     stopAt(STOP_SYSREG, insn, ip);
     return false;
   }
+  if (slot == SR_HOST) {
+    setX(rd(insn), <u64>sysregRead(keyOf(insn)));
+    return lookAround(ip);
+  }
   setX(rd(insn), slot >= <u32>SR_PLAIN ? sysreg(slot) : readSpecial(slot, clock));
   return true;
 }
@@ -175,7 +181,7 @@ function msr(insn: u32, ip: u32, clock: u64): bool {
     stopAt(STOP_SYSREG, insn, ip);
     return false;
   }
-  return writeSpecial(slot, value, clock, ip);
+  return writeSpecial(insn, slot, value, clock, ip);
 }
 
 /** Values that would change what this core does, stop it. TCR_EL1.TG0 must be 00 and TG1 10: 4 KiB, as ID_AA64MMFR0 says. Zero TG1 is that of reset. */
@@ -190,7 +196,7 @@ function isSupported(slot: u32, value: u64): bool {
   return ((value >> 14) & 3) == 0 && (tg1 == 2 || tg1 == 0);
 }
 
-function writeSpecial(slot: u32, value: u64, clock: u64, ip: u32): bool {
+function writeSpecial(insn: u32, slot: u32, value: u64, clock: u64, ip: u32): bool {
   switch (slot) {
     case SR_SCTLR:
     case SR_TCR:
@@ -221,6 +227,9 @@ function writeSpecial(slot: u32, value: u64, clock: u64, ip: u32): bool {
     case SR_CNTV_CTL:
     case SR_CNTV_CVAL:
       setSysreg(slot, value);
+      return lookAround(ip);
+    case SR_HOST:
+      sysregWrite(keyOf(insn), <u32>value);
       return lookAround(ip);
     case SR_FPCR:
       store<u32>(FPCR, <u32>value);
