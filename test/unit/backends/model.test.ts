@@ -71,6 +71,76 @@ describe('shipped topologies', () => {
   });
 });
 
+/** What no shipped topology has, and what each must pass with both kinds of firmware. */
+const MORE: Readonly<Record<string, string>> = {
+  'packed rings, small queues': `
+extends: emulator
+viommus:
+  - id: viommu0
+    at: 00:01.0
+    queues: { request: { size: 64, ring: packed }, event: { size: 16, ring: packed } }
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 4M, packed: true } }
+`,
+  'platform devices, pages of 16 KiB, a DMA engine': `
+extends: emulator
+guest: { page-size: 16K }
+viommus: [{ id: viommu0, mmio: 0xa000000, granule: 16K }]
+doorbells: [{ id: v2m0, delivery: reserved }]
+endpoints:
+  - { id: disk0, mmio: 0xa000200, device: { kind: virtio-blk, size: 4M }, viommu: viommu0 }
+  - { id: net0, mmio: 0xa000400, device: virtio-net, viommu: viommu0 }
+  - { id: rng0, mmio: 0xa000600, device: virtio-rng, viommu: viommu0 }
+  - { id: net1, at: 00:02.0, device: virtio-net }
+  - { id: rng1, at: 00:03.0, device: virtio-rng }
+  - { id: dma0, at: 00:04.0, device: dma-engine }
+`,
+  'a bridge to conventional PCI': `
+extends: emulator
+pci:
+  hosts:
+    - id: pcie0
+      bridges: [{ id: br1, at: 00:02.0, kind: pcie-pci-bridge, buses: 0x01-0x01 }]
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 01:01.0, device: { kind: virtio-blk, size: 4M } }
+  - { id: disk1, at: 01:02.0, device: { kind: virtio-blk, size: 4M } }
+`,
+  'a disk without ACCESS_PLATFORM': `
+extends: virt-arm64
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 4M, access-platform: false } }
+`,
+  'narrow ranges, nothing bypasses, a small disk': `
+extends: q35
+viommus:
+  - id: viommu0
+    at: 00:01.0
+    input-range: 0x0-0xffffffff
+    domain-range: 3-9
+    boot-bypass: false
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 512K } }
+  - { id: edu0, at: 00:03.0, device: edu }
+`,
+  'a disk without MSI-X': `
+extends: virt-arm64
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 4M, vectors: 0 } }
+`,
+};
+
+test.each(Object.entries(MORE))('%s', async (_, text) => {
+  const model = modelFrom(text);
+  for (const firmware of ['device-tree', 'acpi'] as const) {
+    if (firmware === 'device-tree' && !model.firmware.deviceTree) continue;
+    const verdict = await boot(model, { firmware });
+    expect(verdict.outcome, shown(verdict)).toBe('pass');
+  }
+});
+
 /**
  * Where our device differs from QEMU's, and the broken promise with it: QEMU translates a whole bus or
  * nothing of it, so there a bypassing endpoint is known to the vIOMMU all the same and gets a group.
