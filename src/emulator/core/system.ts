@@ -184,10 +184,13 @@ function msr(insn: u32, ip: u32, clock: u64): bool {
   return writeSpecial(insn, slot, value, clock, ip);
 }
 
-/** Values that would change what this core does, stop it. TCR_EL1.TG0 must be 00 and TG1 10: 4 KiB, as ID_AA64MMFR0 says. Zero TG1 is that of reset. */
 /** FPCR: rounding to nearest, no flush to zero, the NaNs that come out; else 0. */
 const FPCR_UNSUPPORTED: u64 = 0x7c80000;
 
+/**
+ * False for a value that would change what this core does. TCR_EL1.TG0 must be 00 and TG1 10: 4 KiB,
+ * as ID_AA64MMFR0 says. Zero TG1 is that of reset.
+ */
 function isSupported(slot: u32, value: u64): bool {
   if (slot == SR_SCTLR) return (value & SCTLR_UNSUPPORTED) == 0;
   if (slot == SR_FPCR) return (value & FPCR_UNSUPPORTED) == 0;
