@@ -154,7 +154,7 @@ export function openTable(
   const sum = sum8(view.bytes);
   if (sum !== 0 && header.length <= bytes.length) {
     const right = hex((header.checksum - sum) & 0xff, 2);
-    problems.error(
+    problems.warning(
       'checksum',
       checksum,
       `checksum is ${hex(header.checksum, 2)}, should be ${right}; Linux warns and uses the table`,

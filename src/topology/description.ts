@@ -1,5 +1,5 @@
 import type { Range } from '../bytes/index.ts';
-import type { Place } from './diagnostic.ts';
+import type { Place, Severity } from './diagnostic.ts';
 
 /**
  * What a piece of firmware says about I/O topology, as a kernel reads it.
@@ -28,6 +28,8 @@ export interface TreeDescription {
 /** Damage that a reader could step over, but that changes what a kernel sees. */
 export interface FormProblem {
   readonly code: string;
+  /** `warning`: a kernel copes, or does not look. Absent: error, it loses something. */
+  readonly severity?: Severity;
   readonly message: string;
   readonly place: Place;
 }

@@ -56,13 +56,11 @@ function formProblems(
   table: string,
   file: string,
 ): FormProblem[] {
-  return problems
-    .filter(({ severity }) => severity !== 'note')
-    .map(({ code, message, offset }) => ({
-      code,
-      message,
-      place: tablePlace(file, table, offset),
-    }));
+  return problems.flatMap(({ code, severity, message, offset }) =>
+    severity === 'note'
+      ? []
+      : [{ code, severity, message, place: tablePlace(file, table, offset) }],
+  );
 }
 
 function viotNode(node: RawNode, file: string): ViotNode {

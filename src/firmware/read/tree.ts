@@ -178,6 +178,16 @@ function readMemory(scan: TreeScan): Range[] {
     .flatMap(regRanges);
 }
 
+/** What libfdt, dtc or a checker would note, and no kernel minds. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'fdt/memreserve',
+  'fdt/node-name',
+  'fdt/nop-before-root',
+  'fdt/property-name',
+  'fdt/struct-slack',
+  'fdt/trailing-bytes',
+]);
+
 function formProblems(scan: TreeScan, hosts: readonly TreeHost[]): FormProblem[] {
   const { warnings, warningsOmitted } = scan.blob;
   const problems = warnings.map(({ code, message, path, offset }): FormProblem => {
@@ -190,6 +200,7 @@ function formProblems(scan: TreeScan, hosts: readonly TreeHost[]): FormProblem[]
     } as const;
     return {
       code,
+      severity: HARMLESS.has(code) ? 'warning' : 'error',
       message,
       place: property === undefined ? { ...place, offset } : { ...place, property, offset },
     };

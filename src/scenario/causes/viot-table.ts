@@ -7,12 +7,8 @@ import { isAt, placeName } from '../names.ts';
 import type { Observation } from '../observation.ts';
 import { fromLog } from '../promise.ts';
 
-/**
- * Problems of content, which are said of the endpoints they concern, and curiosities that a kernel
- * steps over.
- */
-const NOT_FORM =
-  /^viot\/(?:(?:range|output|endpoint)-.*|duplicate|reserved|bytes-after-nodes|unknown-node|node-longer)$/u;
+/** Problems of content, which are said of the endpoints they concern. */
+const NOT_FORM = /^viot\/(?:(?:range|output|endpoint)-.*|duplicate)$/u;
 
 /** The table itself: its form, and the IOMMUs it names. */
 export const viotTable: CauseFinder = ({ model, observation, findings }) => {
@@ -27,7 +23,7 @@ export const viotTable: CauseFinder = ({ model, observation, findings }) => {
     .filter((node) => viommuOfViotNode(model, node) === undefined)
     .map((node) => ({ ...strayNode(model, observation, node), evidence }));
   const form = viot.formProblems
-    .filter(({ code }) => !NOT_FORM.test(code))
+    .filter(({ code, severity }) => severity !== 'warning' && !NOT_FORM.test(code))
     .map(({ code, message }): Cause => ({
       id: 'viot-form',
       message: `Linux cannot read all of the VIOT: ${message} (${code})`,

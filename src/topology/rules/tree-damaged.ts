@@ -1,9 +1,5 @@
 import type { Facts, Finding, Rule } from '../facts.ts';
 
-/** What libfdt, dtc or a checker would note, and no kernel minds. */
-const HARMLESS =
-  /^fdt\/(memreserve|node-name|nop-before-root|property-name|struct-slack|trailing-bytes)$/;
-
 export const treeDamaged: Rule = {
   id: 'tree-damaged',
   catalogue: [38],
@@ -13,9 +9,9 @@ export const treeDamaged: Rule = {
     'Linux and libfdt see less than is there: a property after a child node is invisible, of two nodes with one phandle the first counts.',
   cure: 'Rebuild the blob: dtc -I dtb -O dtb, or viommu-topo build.',
   *check({ tree }: Facts): Iterable<Finding> {
-    for (const { code, message, place } of tree?.formProblems ?? []) {
-      yield HARMLESS.test(code)
-        ? { severity: 'warning', place, message, effect: 'Linux does not mind.' }
+    for (const { severity, message, place } of tree?.formProblems ?? []) {
+      yield severity === 'warning'
+        ? { severity, place, message, effect: 'Linux does not mind.' }
         : { place, message };
     }
   },

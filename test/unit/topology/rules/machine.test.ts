@@ -373,11 +373,10 @@ describe('nodes', () => {
     expect(check('tree-too-large', sized(0x10_0000 - 10_000))).toEqual([]);
     expect(check('tree-too-large', sized(0x10_0000))).toMatchObject([{ severity: 'warning' }]);
     expect(check('tree-too-large', sized(0x20_0001))).toMatchObject([{ severity: 'error' }]);
-    const formProblems = ['fdt/property-after-node', 'fdt/struct-slack'].map((code) => ({
-      code,
-      message: code,
-      place: at(),
-    }));
+    const formProblems = [
+      { code: 'fdt/property-after-node', message: 'lost', place: at() },
+      { code: 'fdt/struct-slack', severity: 'warning' as const, message: 'odd', place: at() },
+    ];
     const damaged = check('tree-damaged', firmware({ tree: tree({ formProblems }) }));
     expect(damaged.map((one) => one.severity)).toEqual(['error', 'warning']);
   });

@@ -102,9 +102,13 @@ describe('viot-damaged', () => {
   });
 
   it('passes on what the reader found, harmless forms as warnings, others’ business not', () => {
-    const formProblems = ['viot/empty-node', 'viot/revision', 'viot/output-not-a-node'].map(
-      (code) => ({ code, message: code, place: at() }),
-    );
+    const formProblems = (
+      [
+        ['viot/empty-node', 'error'],
+        ['viot/revision', 'warning'],
+        ['viot/output-not-a-node', 'error'],
+      ] as const
+    ).map(([code, severity]) => ({ code, severity, message: code, place: at() }));
     const found = check('viot-damaged', damaged({ formProblems, nodeCount: 5 }));
     expect(found.map((one) => [one.message, one.severity])).toEqual([
       ['viot/empty-node', 'error'],
@@ -195,9 +199,13 @@ describe('iort', () => {
   });
 
   it('iort-damaged passes on what the reader found', () => {
-    const formProblems = ['iort/mapping-outside', 'iort/mapping-overlap', 'iort/checksum'].map(
-      (code) => ({ code, message: code, place: at() }),
-    );
+    const formProblems = (
+      [
+        ['iort/mapping-outside', 'error'],
+        ['iort/mapping-overlap', 'error'],
+        ['iort/checksum', 'warning'],
+      ] as const
+    ).map(([code, severity]) => ({ code, severity, message: code, place: at() }));
     const found = check('iort-damaged', firmware({ iort: iort({ formProblems }) }));
     expect(found.map((one) => [one.message, one.severity])).toEqual([
       ['iort/mapping-outside', 'error'],
