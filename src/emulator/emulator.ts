@@ -6,6 +6,8 @@ import { Core, type Bus } from './core.ts';
 import * as layout from './core/layout.ts';
 import { listing } from './disassemble.ts';
 import { Gic, type GicState } from './gicv2.ts';
+import { Gicv3, ICC_REGISTERS, type Gicv3State } from './gicv3.ts';
+import { Its, type ItsState } from './its.ts';
 import { place, readImage } from './image.ts';
 import type { Outcome, Whereabouts } from './outcome.ts';
 import { Pl011, type UartState } from './pl011.ts';
@@ -19,6 +21,8 @@ import { VIRT_UART_BASE, VIRT_UART_SPI } from '../spec/virt-board.ts';
 export const EMULATOR_RAM_BASE = 0x4000_0000n;
 export const EMULATOR_GICD_BASE = 0x0800_0000;
 export const EMULATOR_GICC_BASE = 0x0801_0000;
+/** Where it has the redistributor of a GICv3. */
+export const EMULATOR_GICR_BASE = 0x080a_0000;
 /** The virtual timer's interrupt: PPI 11. */
 const TIMER_INTERRUPT = 27;
 /** Instructions between two looks at the event loop: some 50 ms. */
@@ -34,6 +38,8 @@ export interface EmulatorOptions {
   /** Bytes, a multiple of 64 KiB. */
   readonly ramSize: number;
   readonly fp?: boolean;
+  /** The interrupt controller: GICv2 (default), or GICv3, to which ITSs can be added. */
+  readonly gic?: 2 | 3;
   /** Every byte the guest writes to its UART. */
   readonly onByte?: (byte: number) => void;
   /** Every line, without its end. */
@@ -63,7 +69,8 @@ export interface RunOptions {
 export interface EmulatorState {
   readonly cpu: Uint8Array;
   readonly ram: Uint8Array;
-  readonly gic: GicState;
+  readonly gic: GicState | Gicv3State;
+  readonly its: readonly (readonly [name: string, state: ItsState])[];
   readonly uart: UartState;
 }
 
@@ -85,6 +92,8 @@ export class Emulator {
   readonly core: Core;
   readonly memory: GuestMemory;
   readonly gic: Gic;
+  readonly #gicv3: Gicv3 | undefined;
+  readonly #its = new Map<string, Its>();
   readonly uart: Pl011;
   readonly regions: readonly Region[];
   readonly console: ConsoleLog;
@@ -92,10 +101,17 @@ export class Emulator {
   #nextWork = 0n;
 
   constructor(options: EmulatorOptions) {
-    this.core = new Core({ ...options, ramBase: EMULATOR_RAM_BASE });
+    const isV3 = options.gic === 3;
+    this.core = new Core({
+      ...options,
+      ramBase: EMULATOR_RAM_BASE,
+      ...(isV3 ? { gicRegisters: ICC_REGISTERS } : {}),
+    });
     this.memory = new GuestMemory([{ gpa: EMULATOR_RAM_BASE, bytes: this.core.ram }]);
     this.console = new ConsoleLog(options.onLine);
-    this.gic = new Gic((level) => (this.core.irq = level));
+    const signal = (level: boolean): void => void (this.core.irq = level);
+    this.#gicv3 = isV3 ? new Gicv3(signal, this.memory) : undefined;
+    this.gic = this.#gicv3 ?? new Gic(signal);
     this.uart = new Pl011(
       (level) => this.gic.setLine(VIRT_UART_SPI, level),
       (byte) => {
@@ -104,10 +120,10 @@ export class Emulator {
       },
     );
     this.regions = [
-      ...this.gic.regions(EMULATOR_GICD_BASE, EMULATOR_GICC_BASE),
+      ...this.gic.regions(EMULATOR_GICD_BASE, isV3 ? EMULATOR_GICR_BASE : EMULATOR_GICC_BASE),
       this.uart.region(Number(VIRT_UART_BASE)),
     ];
-    this.core.connect(regionBus(this.regions, (level) => this.#timer(level)));
+    this.connect(regionBus(this.regions, () => undefined));
   }
 
   /** Puts the CPU on a bus; `regions` must be on it. */
@@ -116,9 +132,27 @@ export class Emulator {
       read: (address, size) => rest.read(address, size),
       write: (address, size, value) => rest.write(address, size, value),
       timerLine: (level) => this.#timer(level),
+      readSystem: (register) => this.#gicv3?.readSystem(register),
+      writeSystem: (register, value) => void this.#gicv3?.writeSystem(register, value),
     };
     this.core.connect(bus);
     this.#work = rest.work?.bind(rest);
+  }
+
+  /**
+   * Adds an ITS, named as its doorbell; its registers must go on the bus.
+   * @throws RangeError beside a GICv2
+   */
+  addIts(name: string, base: number): Region {
+    if (this.#gicv3 === undefined) throw new RangeError(`${name}: a GICv2 has no ITS`);
+    const its = new Its(this.#gicv3, this.memory);
+    this.#its.set(name, its);
+    return its.region(base);
+  }
+
+  /** A device's write to an ITS; false when there is no such ITS, or no such event in it. */
+  message(its: string, deviceId: number, eventId: number): boolean {
+    return this.#its.get(its)?.translate(deviceId, eventId) ?? false;
   }
 
   /**
@@ -175,7 +209,8 @@ export class Emulator {
     return {
       cpu: this.core.saveState(),
       ram: this.core.ram.slice(),
-      gic: this.gic.save(),
+      gic: this.#gicv3?.saveV3() ?? this.gic.save(),
+      its: Array.from(this.#its, ([name, its]) => [name, its.save()] as const),
       uart: this.uart.save(),
     };
   }
@@ -188,7 +223,9 @@ export class Emulator {
     this.core.ram.set(state.ram);
     this.core.restoreState(state.cpu);
     this.uart.restore(state.uart);
-    this.gic.restore(state.gic);
+    for (const [name, its] of state.its) this.#its.get(name)?.restore(its);
+    if (this.#gicv3 !== undefined && 'lpis' in state.gic) this.#gicv3.restoreV3(state.gic);
+    else this.gic.restore(state.gic);
   }
 
   /** What ends a sleep: a device's interrupt, else the timer's. */

@@ -3,6 +3,7 @@ export {
   Emulator,
   EMULATOR_GICC_BASE,
   EMULATOR_GICD_BASE,
+  EMULATOR_GICR_BASE,
   EMULATOR_RAM_BASE,
   type BootFiles,
   type EmulatorOptions,
@@ -12,6 +13,8 @@ export {
 } from './emulator.ts';
 export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
 export { Gic, type GicState } from './gicv2.ts';
+export { Gicv3, type Gicv3State } from './gicv3.ts';
+export { Its, type ItsState } from './its.ts';
 export { Pl011, UART_INPUT_MAX, type UartState } from './pl011.ts';
 export { readImage, type KernelImage } from './image.ts';
 export { disassemble, listing } from './disassemble.ts';
