@@ -1,9 +1,15 @@
 import { FormatError, hex, showRange, sizeOf } from '../bytes/index.ts';
-import { EMULATOR_RAM_BASE, RAM_SIZE_MAX } from '../emulator/index.ts';
+import {
+  EMULATOR_GICC_BASE,
+  EMULATOR_GICD_BASE,
+  EMULATOR_GICR_BASE,
+  EMULATOR_RAM_BASE,
+  RAM_SIZE_MAX,
+} from '../emulator/index.ts';
 import { readFdt } from '../fdt/index.ts';
 import { unsupported } from '../machine/index.ts';
 import type { BootInput, FirmwareImages } from '../scenario/index.ts';
-import type { Diagnostic, Model } from '../topology/index.ts';
+import type { Diagnostic, Gic, Model } from '../topology/index.ts';
 
 /** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
 export const TREE_MAX = 2 * 2 ** 20;
@@ -38,6 +44,7 @@ function machine(model: Model): Diagnostic[] {
     const what = `a guest with pages of ${guest.pageSize} bytes; the emulator's CPU has 4 KiB ones`;
     add('emulator-page-size', what, 'boot it with `--backend model`');
   }
+  if (model.gic !== undefined) found.push(...gic(model.gic));
   const [ram, ...more] = memory;
   const size = ram === undefined ? 0n : sizeOf(ram);
   if (ram?.start !== EMULATOR_RAM_BASE || more.length > 0) {
@@ -49,6 +56,15 @@ function machine(model: Model): Diagnostic[] {
     add('emulator-memory', what, 'set `machine.memory: 512M`');
   }
   return found;
+}
+
+function gic({ version, distributor, cpuInterface, place }: Gic): Diagnostic[] {
+  const wanted = BigInt(version === 2 ? EMULATOR_GICC_BASE : EMULATOR_GICR_BASE);
+  const registers = `${hex(distributor.start)} and ${hex(cpuInterface.start)}`;
+  if (distributor.start === BigInt(EMULATOR_GICD_BASE) && cpuInterface.start === wanted) return [];
+  const has = `${hex(EMULATOR_GICD_BASE)} and ${hex(wanted)}`;
+  const message = `the GICv${version} is at ${registers}; the emulator's is at ${has}`;
+  return [obstacle('emulator-gic', place, message, 'leave its addresses out')];
 }
 
 function devices(model: Model): Diagnostic[] {

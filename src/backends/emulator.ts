@@ -139,6 +139,7 @@ async function prepare(
     module: await coreModule(),
     ramSize: ram === undefined ? 0 : Number(sizeOf(ram)),
     fp: true,
+    gic: model.gic?.version ?? 2,
     onLine: (line) => {
       heard.lastLine = emulator.core.retired;
       console.line(line);
