@@ -79,8 +79,12 @@ export class Accesses {
     return this.#isShowable(small) ? small : undefined;
   }
 
-  /** Does it in both worlds; throws when records differ. */
-  run(access: Access): void {
+  /**
+   * Does it in both worlds; throws when records differ.
+   *
+   * @param isPacked QEMU's used lengths are 0 in packed rings
+   */
+  run(access: Access, isPacked: boolean): void {
     const { edu, iova, length, kind } = access;
     const allowed = this.#predict(access);
     if (kind === ACCESS_READ) {
@@ -94,7 +98,7 @@ export class Accesses {
       this.#write(access, at);
       edu.store(iova, at, length);
     }
-    this.#compareEvents(access, allowed);
+    this.#compareEvents(access, allowed, isPacked);
   }
 
   /** Whether the buffer of a device is what it must be; throws otherwise. */
@@ -106,7 +110,9 @@ export class Accesses {
       );
       if (fits === undefined) {
         const hex = Buffer.from(found).toString('hex');
-        const wanted = allowed.map(({ bytes }) => Buffer.from(bytes.map((b) => b ?? 0)).toString('hex'));
+        const wanted = allowed.map(({ bytes }) =>
+          Buffer.from(bytes.map((b) => b ?? 0)).toString('hex'),
+        );
         throw new Error(`${show(access)}: QEMU read ${hex}, allowed are ${wanted.join(', ')}`);
       }
       if (fits.id !== undefined) this.#count(fits.id);
@@ -133,7 +139,8 @@ export class Accesses {
     if (random.chance(1, 16)) return LAST_ADDRESS - BigInt(random.below(3));
     const near = mappings.length > 0 && !random.chance(1, 8) ? random.pick(mappings) : undefined;
     if (near === undefined) return BigInt(SCRATCH + random.below(SCRATCH_SIZE - 64));
-    const inside = near.start + BigInt(random.below(Number((near.end - near.start) % 0x10_0000n) + 1));
+    const inside =
+      near.start + BigInt(random.below(Number((near.end - near.start) % 0x10_0000n) + 1));
     const choices = [near.start, near.end, near.end - 3n, near.end + 1n, near.start - 4n, inside];
     return BigInt.asUintN(64, random.chance(1, 6) ? near.start - 1n : random.pick(choices));
   }
@@ -164,10 +171,14 @@ export class Accesses {
     const own = this.#own(access);
     const endpoint = device.state.endpoints.get(edu.rid);
     const { domain } = endpoint ?? {};
-    if (domain === undefined) return [own];
     const isMsi = endpoint?.regions.list.some(
       ({ range }) => iova >= range.start && iova <= range.end,
     );
+    if (domain === undefined) {
+      if (isMsi !== true || device.state.unattachedBypass) return [own];
+      const bytes = Array.from({ length }, () => undefined);
+      return [own, { bytes, faults: false, id: 'access-msi-unattached' }];
+    }
     if (isMsi === true && kind === ACCESS_READ) {
       const bytes = Array.from({ length }, () => undefined);
       return [{ bytes, faults: false, id: 'access-msi-read' }];
@@ -207,12 +218,20 @@ export class Accesses {
     return inside ? this.#ours.ram[Number(physical) - BASE] : undefined;
   }
 
-  #compareEvents(access: Access, allowed: readonly Prediction[]): void {
+  #compareEvents(access: Access, allowed: readonly Prediction[], isPacked: boolean): void {
     const ours = this.#ours.takeEvents();
-    const theirs = this.#theirs.takeEvents();
+    const theirs = this.#theirs.takeEvents().map(({ used, bytes }) => {
+      const isLost = isPacked && used === 0;
+      if (isLost) this.#count('packed-used-length');
+      return { used: isLost ? VIRTIO_IOMMU_FAULT.size : used, bytes };
+    });
     const differs = (): never => {
       const [a, b] = [ours, theirs].map((list) => list.map(showEvent).join(', ') || 'none');
-      throw new Error(`${show(access)}: records of ours ${a}; of QEMU ${b}`);
+      const domain = this.#ours.device.state.endpoints.get(access.edu.rid)?.domain;
+      const where = domain ? `domain ${domain.id}, bypass ${domain.bypass}` : 'no domain';
+      const bypass = [this.#ours, this.#theirs].map((side) => side.config()[36]).join(' and ');
+      const state = `${where}, config.bypass ${bypass}, features 0x${this.#ours.features.toString(16)}`;
+      throw new Error(`${show(access)}, ${state}: records of ours ${a}; of QEMU ${b}`);
     };
     const [mine] = ours;
     const [other] = theirs;
@@ -223,7 +242,10 @@ export class Accesses {
     const deviating = allowed.find(({ id }) => id !== undefined);
     if (mine === undefined && other !== undefined && deviating?.faults !== true) differs();
     if (mine !== undefined && other === undefined && deviating?.faults !== false) differs();
-    if (mine?.used !== other?.used && deviating?.id !== undefined) this.#count(deviating.id);
+    if (mine === other || (mine !== undefined && other !== undefined)) return;
+    if (deviating?.id !== undefined) this.#count(deviating.id);
+    // One has used a buffer that the other still has.
+    (mine === undefined ? this.#theirs : this.#ours).giveEventBuffers([VIRTIO_IOMMU_FAULT.size]);
   }
 
   #sameEvent(access: Access, mine: Event, other: Event): boolean {

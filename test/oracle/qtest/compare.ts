@@ -1,17 +1,31 @@
 import { VIRTIO_IOMMU_REQ_TAIL } from '../../../src/spec/virtio-iommu.ts';
+import { VIRTIO_F_RING_PACKED } from '../../../src/spec/virtio.ts';
+import { featureBits } from '../../../src/virtio/index.ts';
 import { probeBytes } from '../../support/iommu-rig.ts';
 import { QtestBoard } from '../../support/qtest-board.ts';
 import { Random } from '../../sim/random.ts';
 import { REQUEST_DEVIATIONS, type Deviation } from './deviations.ts';
-import { ACCESS_DEVIATIONS, BREAKING_DEVIATIONS } from './other-deviations.ts';
+import {
+  ACCESS_DEVIATIONS,
+  BREAKING_DEVIATIONS,
+  FATAL_DEVIATIONS,
+  RING_DEVIATIONS,
+} from './other-deviations.ts';
 import { Ours } from './ours.ts';
 import { Round, type World } from './round.ts';
-import { Side } from './side.ts';
+import { Side, type Answer, type Wire } from './side.ts';
 
+/** What a comparison can meet without an end of QEMU. */
 export const DEVIATIONS: readonly Deviation[] = [
   ...REQUEST_DEVIATIONS,
   ...Object.values(ACCESS_DEVIATIONS),
+  ...Object.values(RING_DEVIATIONS),
   ...Object.values(BREAKING_DEVIATIONS),
+];
+
+export const ALL_DEVIATIONS: readonly Deviation[] = [
+  ...DEVIATIONS,
+  ...Object.values(FATAL_DEVIATIONS),
 ];
 
 export interface CompareOptions {
@@ -31,6 +45,15 @@ export interface Comparison {
   readonly used: ReadonlyMap<string, number>;
 }
 
+/** How a QEMU ended that got one request too many. */
+export interface Outlived {
+  readonly mine: readonly (Answer | undefined)[];
+  readonly theirs: readonly (Answer | undefined)[];
+  /** Undefined: it did not end. */
+  readonly end: string | undefined;
+  readonly log: string;
+}
+
 const ROUND = 2_000;
 const EDUS = 4;
 const MSI = { start: 0xfee0_0000n, end: 0xfeef_ffffn };
@@ -39,12 +62,7 @@ const TIME_LIMIT = 3_600;
 
 /** Runs our device and QEMU's beside each other. @throws Error at the first difference in no list */
 export async function compare({ seed, count, round = 0 }: CompareOptions): Promise<Comparison> {
-  const board = await QtestBoard.start({
-    edus: EDUS,
-    viommu: 'packed=on',
-    memory: 64,
-    timeLimit: TIME_LIMIT,
-  });
+  const board = await startBoard(TIME_LIMIT);
   const used = new Map<string, number>();
   const started = performance.now();
   let [requests, accesses, rounds] = [0, 0, 0];
@@ -73,6 +91,32 @@ export async function compare({ seed, count, round = 0 }: CompareOptions): Promi
   return { requests, accesses, rounds, milliseconds: performance.now() - started, used };
 }
 
+function startBoard(timeLimit: number): Promise<QtestBoard> {
+  return QtestBoard.start({ edus: EDUS, viommu: 'packed=on', memory: 64, timeLimit });
+}
+
+/**
+ * Sends the same requests to ours and to a QEMU that is expected not to answer the last of them.
+ *
+ * @param seconds until a QEMU that hangs is killed
+ */
+export async function outlive(wires: readonly Wire[], seconds: number): Promise<Outlived> {
+  const board = await startBoard(seconds);
+  try {
+    const { ours, theirs } = makeWorld(board);
+    const mine = wires.map((wire) => ours.exchange([wire])[0]);
+    const answered: (Answer | undefined)[] = [];
+    try {
+      for (const wire of wires) answered.push(...theirs.exchange([wire]));
+    } catch (error) {
+      return { mine, theirs: answered, end: String(error), log: board.qtest.log };
+    }
+    return { mine, theirs: answered, end: undefined, log: board.qtest.log };
+  } finally {
+    await board.close();
+  }
+}
+
 function makeWorld({ qtest, transport, edus, functions }: QtestBoard): World {
   const theirs = new Side('QEMU', transport, {
     push: (at, bytes) => qtest.writeMemory(at, bytes),
@@ -84,7 +128,9 @@ function makeWorld({ qtest, transport, edus, functions }: QtestBoard): World {
   const ours = new Ours(options);
   const { probeSize } = ours.device.state.settings;
   const writable = probeSize + VIRTIO_IOMMU_REQ_TAIL.size;
-  for (const side of [ours, theirs]) side.boot(features & ~0n & ours.transport.deviceFeatures());
+  for (const side of [ours, theirs]) {
+    side.boot(features & ours.transport.deviceFeatures() & ~featureBits(VIRTIO_F_RING_PACKED));
+  }
   const cuts = { readable: [], writable: [] };
   const wire = { readable: probeBytes(functions[0] ?? 0), writable, cuts, indirect: false };
   const [answer] = ours.exchange([wire]);

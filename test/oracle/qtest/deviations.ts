@@ -5,7 +5,6 @@ import {
   VIRTIO_IOMMU_MAP_F_WRITE,
   VIRTIO_IOMMU_REQ_HEAD,
   VIRTIO_IOMMU_REQ_TAIL,
-  VIRTIO_IOMMU_S_DEVERR,
   VIRTIO_IOMMU_S_INVAL,
   VIRTIO_IOMMU_S_NOENT,
   VIRTIO_IOMMU_S_OK,
@@ -41,7 +40,7 @@ export interface RequestDeviation extends Deviation {
   /** What QEMU may answer. */
   status(view: View): readonly number[];
   /** How QEMU writes it; default: `struct virtio_iommu_req_tail` alone, at the start. */
-  readonly form?: 'probe' | 'overrun';
+  readonly form?: 'probe';
   after?(view: View): readonly FollowUp[];
 }
 
@@ -129,19 +128,6 @@ export const REQUEST_DEVIATIONS: readonly RequestDeviation[] = [
     ours: 'unwritten, used length 0',
     applies: (view) => isAnswerable(view) && requestSize(view.type) === undefined,
     status: () => [VIRTIO_IOMMU_S_UNSUPP],
-  },
-  {
-    id: 'probe-short-buffer',
-    rule: 'D48',
-    stimulus: 'PROBE with less room than probe_size',
-    qemu: 'DEVERR at the start, used length 4; the bytes after it are part of the properties',
-    ours: 'INVAL at the end, no property',
-    applies: (view) =>
-      isAnswerable(view) &&
-      view.type === VIRTIO_IOMMU_T_PROBE &&
-      view.wire.writable < view.probeSize + TAIL,
-    status: () => [VIRTIO_IOMMU_S_DEVERR],
-    form: 'overrun',
   },
   {
     id: 'short-probe',
@@ -245,7 +231,7 @@ export const REQUEST_DEVIATIONS: readonly RequestDeviation[] = [
     id: 'detach-unattached',
     rule: 'D28',
     stimulus: 'DETACH of an endpoint that is not attached',
-    qemu: 'NOENT when it has no record of it: none before ATTACH, nor after DETACH',
+    qemu: 'NOENT when no ATTACH has named it since the reset, else INVAL',
     ours: 'INVAL: the endpoint exists',
     applies: (view) => view.isDetach && view.exists() && view.attachedTo === undefined,
     status: () => [VIRTIO_IOMMU_S_NOENT, VIRTIO_IOMMU_S_INVAL],
@@ -272,7 +258,7 @@ export const REQUEST_DEVIATIONS: readonly RequestDeviation[] = [
     id: 'map-reversed',
     rule: 'silent (R15)',
     stimulus: 'MAP with virt_end below virt_start',
-    qemu: 'OK; the mapping cannot be removed, and an UNMAP around it never ends',
+    qemu: 'OK (INVAL inside of a mapping)',
     ours: 'INVAL (option `reversed`)',
     applies: (view) => isMappable(view) && view.isReversed,
     ...maps,

@@ -70,6 +70,8 @@ export class Side {
   readonly ram: Uint8Array = new Uint8Array(SIZE);
   readonly memory: GuestMemory = new GuestMemory([{ gpa: BigInt(BASE), bytes: this.ram }]);
   readonly transport: VirtioTransport;
+  /** What was negotiated. */
+  features = 0n;
   readonly #sync: Sync;
   #request!: Opened;
   #event!: Opened;
@@ -85,6 +87,7 @@ export class Side {
   /** Device reset, negotiation, queues, DRIVER_OK. @throws Error when the features are refused */
   boot(features: bigint): void {
     const { transport } = this;
+    this.features = features;
     transport.status = 0;
     transport.status = VIRTIO_CONFIG_S_ACKNOWLEDGE;
     transport.status |= VIRTIO_CONFIG_S_DRIVER;

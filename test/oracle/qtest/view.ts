@@ -70,7 +70,10 @@ export class View {
     } else if (this.type === VIRTIO_IOMMU_T_PROBE) {
       this.endpoint = VIRTIO_IOMMU_REQ_PROBE.read(view, 0).endpoint;
     } else if (this.type === VIRTIO_IOMMU_T_MAP) {
-      const { domain, flags, virt_start, virt_end, phys_start } = VIRTIO_IOMMU_REQ_MAP.read(view, 0);
+      const { domain, flags, virt_start, virt_end, phys_start } = VIRTIO_IOMMU_REQ_MAP.read(
+        view,
+        0,
+      );
       Object.assign(this, { domain, flags, start: virt_start, end: virt_end, phys: phys_start });
     } else {
       const { domain, virt_start, virt_end } = VIRTIO_IOMMU_REQ_UNMAP.read(view, 0);
