@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sh bin/install-tools.sh \
-  qemu-system-arm qemu-system-x86 \
+  qemu-system-arm qemu-system-x86 qemu-user \
   device-tree-compiler libfdt-dev gcc libc6-dev \
   dt-schema python3-libfdt \
   xz-utils zstd cpio libxml2-utils shellcheck
