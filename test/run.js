@@ -17,6 +17,7 @@ const steps = [
   ['shell', ['sh', 'test/shellcheck.sh']],
   ['publint', ['npx', 'publint', '--strict']],
   vitest('unit'),
+  ['coverage', ['npm', 'run', '--silent', 'coverage']],
   vitest('oracle'),
   vitest('e2e'),
 ];

@@ -32,16 +32,18 @@ export interface IommuDeviceOptions extends IommuOptions {
   readonly queueSizes?: readonly [request: number, event: number];
 }
 
+const nothing = (): undefined => undefined;
+
 /** Before a transport is there. */
 const NOBODY: VirtioHost = {
   features: 0n,
   live: false,
   hasFeature: () => false,
-  queue: () => undefined,
-  signal: () => undefined,
-  configChanged: () => undefined,
-  needsReset: () => undefined,
-  kickLater: () => undefined,
+  queue: nothing,
+  signal: nothing,
+  configChanged: nothing,
+  needsReset: nothing,
+  kickLater: nothing,
 };
 
 /** A request that was applied and waits for accesses in flight before it is answered. */
@@ -91,6 +93,8 @@ export class IommuDevice implements VirtioDevice {
 
   attach(host: VirtioHost): void {
     this.#host = host;
+    // A host may have failed an endpoint that was added before.
+    this.#checkHost();
   }
 
   /** Adds an endpoint, before the guest runs or later. @throws RangeError, see {@link Registry} */
@@ -292,7 +296,7 @@ export class IommuDevice implements VirtioDevice {
   /** Nobody knows what a host that failed us lets its endpoints reach. */
   #checkHost(): void {
     const why = this.state.broken;
-    if (why === undefined) return;
+    if (why === undefined || this.#host === NOBODY) return;
     this.state.broken = undefined;
     this.#host.needsReset(why);
   }

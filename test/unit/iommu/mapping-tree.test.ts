@@ -86,6 +86,30 @@ describe('against a plain array', () => {
     pair.same();
   });
 
+  test('mappings taken out one by one, each just as it was put in', () => {
+    const pair = new Pair();
+    for (let i = 0n; i < 40n; i++) pair.insert(i * 4n, i * 4n + 3n, i, 3);
+    for (const i of [7n, 0n, 39n, 20n]) pair.remove(i * 4n, i * 4n + 3n);
+    for (let i = 0n; i < 165n; i++) pair.find(i);
+    pair.same();
+    for (let i = 39n; i >= 0n; i--) pair.remove(i * 4n, i * 4n + 3n);
+    pair.same();
+  });
+
+  test('a list that begins in the gap before a leaf, or inside a mapping of the leaf before', () => {
+    const { tree } = new Pair();
+    const add = (at: number, end: number): boolean => tree.insert(0, at, 0, end, 0, 0, 3);
+    for (let i = 0; i < 63; i++) add(i, i);
+    add(63, 99);
+    for (let i = 1000; i < 1010; i++) add(i, i);
+    const starts = (start: bigint, end: bigint): bigint[] =>
+      [...tree.entries({ start, end })].map((entry) => entry.start);
+    expect(starts(500n, 1001n)).toEqual([1000n, 1001n]);
+    expect(starts(99n, 1000n)).toEqual([63n, 1000n]);
+    expect(starts(100n, 999n)).toEqual([]);
+    expect(starts(2000n, 3000n)).toEqual([]);
+  });
+
   test('random insert, remove, find, in every order', () => {
     const step = fc.oneof(
       {

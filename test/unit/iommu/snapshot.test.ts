@@ -12,8 +12,9 @@ const attached = (options: ConstructorParameters<typeof Rig>[0] = {}): Rig => {
 
 describe('snapshots', () => {
   test('of a device with mappings, faults and pins are the same after a restore', () => {
-    const rig = attached({ eventBuffers: [] });
-    rig.attach(4, 2, { flags: 1 });
+    const endpoints = [{ id: 1 }, { id: 2 }, { id: 3 }];
+    const rig = attached({ eventBuffers: [], endpoints });
+    for (const endpoint of [3, 2]) rig.attach(4, endpoint, { flags: 1 });
     rig.read(1, 0x9999n);
     rig.device.endpoints.pin(1, 0x1000n, 8n);
     rig.setBypass(1);

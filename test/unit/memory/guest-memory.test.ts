@@ -172,3 +172,21 @@ describe('guest memory', () => {
     expect([backing[3], backing[4]]).toEqual([0xcd, 0xab]);
   });
 });
+
+describe('values that end outside memory', () => {
+  it('are not read, whichever part is missing', () => {
+    for (let size = 1; size < 8; size++) {
+      // Two windows, so that no value lies in one piece.
+      const memory = new GuestMemory([{ gpa: 0n, bytes: bytes(1) }]);
+      if (size > 1) memory.addWindow({ gpa: 1n, bytes: new Uint8Array(size - 1) });
+      expect(memory.readU16(0, 0) >= 0).toBe(size >= 2);
+      expect(memory.readU32(0, 0) >= 0).toBe(size >= 4);
+      expect(memory.readU64(0, 0)).toBe(false);
+      expect(memory.fault().address).toBe(BigInt(size));
+    }
+  });
+
+  it('nothing is writable before something was resolved', () => {
+    expect(new GuestMemory().isWritable).toBe(false);
+  });
+});

@@ -206,3 +206,43 @@ describe('doorbells', () => {
     expect(dma.fault()).toEqual({ address: 0x10n, access: ACCESS_READ });
   });
 });
+
+describe('a device without doorbells', () => {
+  it('has its writes to an MSI window refused', () => {
+    const translator = new PageTranslator();
+    translator.msi(0xfee0_0000n, 0xfee0_0fffn);
+    const dma = new TranslatedDma(new GuestMemory(), translator, 7);
+    expect(dma.writeU32(0, 0xfee0_0000, 1)).toBe(false);
+    expect(translator.refusals).toEqual(['7: 2 at 0xfee00000']);
+  });
+});
+
+describe('a piece that begins below a 4 GiB border of IOVAs', () => {
+  it('is kept from its start on, and found again on both sides', () => {
+    const backing = new Uint8Array(0x2000);
+    backing[0xfff] = 1;
+    backing[0x1001] = 2;
+    const memory = new GuestMemory([{ gpa: 0x8000n, bytes: backing }]);
+    let asked = 0;
+    const dma = new TranslatedDma(
+      memory,
+      {
+        epoch: 0,
+        startHi: 0,
+        startLo: 0xffff_f000,
+        endHi: 1,
+        endLo: 0xfff,
+        physHi: 0,
+        physLo: 0x8000,
+        flags: ACCESS_READ,
+        translate: () => asked++ && 0,
+        refused: () => undefined,
+      },
+      1,
+    );
+    expect(dma.readU8(1, 1)).toBe(2);
+    expect(dma.readU8(0, 0xffff_ffff)).toBe(1);
+    expect(dma.readU8(0, 0xffff_f000)).toBe(0);
+    expect(asked).toBe(1);
+  });
+});

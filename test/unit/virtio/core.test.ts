@@ -4,6 +4,7 @@ import { VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1 } from '../../../src/spec/virt
 import {
   featureBits,
   hasFeature,
+  makeDeviceQueue,
   makeDriverQueue,
   RING_FEATURES,
   VirtioCore,
@@ -250,5 +251,132 @@ describe('what holds of every queue', () => {
     expect(packed.driver.notificationData).toBe(0);
     expect(packed.driver.add([packed.segment(RAM, 1)], [])).toBeUndefined();
     expect(packed.driver.outstanding()).toEqual([0, 1]);
+  });
+});
+
+describe('work that was put off', () => {
+  it('is not done for a device that a queue before it broke', () => {
+    const { core, device } = bench();
+    for (const index of [0, 1]) core.enableQueue(index);
+    upTo(core, 0xf);
+    device.log.length = 0;
+    core.kickLater(1);
+    core.kickLater(0);
+    device.kick = (index) => {
+      device.log.push(`kick ${index}`);
+      core.needsReset('broken');
+    };
+    expect(core.runPending()).toBe(false);
+    expect(device.log).toEqual(['kick 0']);
+  });
+
+  it('is in order of queues in a snapshot, as are notifications before DRIVER_OK', () => {
+    const { core, device } = bench();
+    for (const index of [1, 0]) core.enableQueue(index);
+    upTo(core, 0xb);
+    for (const index of [1, 0]) core.notify(index);
+    expect(core.snapshot().early).toEqual([0, 1]);
+    device.kick = (index) => void device.log.push(`kick ${index}`);
+    core.writeStatus(0xf);
+    expect(device.log.filter((line) => line.startsWith('kick'))).toEqual(['kick 0', 'kick 1']);
+    for (const index of [1, 0]) core.kickLater(index);
+    expect(core.snapshot().pending).toEqual([0, 1]);
+  });
+
+  it('before a transport is there leads to no interrupt', () => {
+    const memory = new GuestMemory([{ gpa: BASE, bytes: new Uint8Array(0x4000) }]);
+    const core = new VirtioCore(new EchoDevice(), { dma: memory });
+    const driver = makeDriverQueue({ memory, area: BASE, size: 4, features: 1n << 32n });
+    Object.assign(core.queues[0] ?? {}, layoutOf(driver));
+    core.enableQueue(0);
+    upTo(core, 0xf);
+    driver.add([IN], [OUT]);
+    core.notify(0);
+    expect(driver.poll()?.length).toBe(3);
+    core.configChanged();
+    expect(core.generation).toBe(1);
+  });
+});
+
+describe('a snapshot of a device with fewer queues', () => {
+  it('leaves those it does not name as after a reset', () => {
+    const { core } = bench();
+    const saved = core.snapshot();
+    core.enableQueue(1);
+    core.restore({ ...saved, queues: saved.queues.slice(0, 1) });
+    expect(core.queues[1]?.enabled).toBe(false);
+    expect(core.snapshot().queues).toEqual(saved.queues);
+  });
+});
+
+describe('a driver queue', () => {
+  it.each([0n, 1n << 34n])('says once that the device broke it, ring format %i', (format) => {
+    const { memory, driver, device, segment } = queuePair({
+      size: 4,
+      features: (1n << 32n) | format,
+    });
+    expect(driver.kickNeeded()).toBe(false);
+    driver.add([segment(RAM + 0x1000n, 1)], []);
+    const chain = device.pop();
+    if (chain === undefined) throw new Error('no chain');
+    chain.id = 3;
+    device.push(chain, 0);
+    expect([driver.poll(), driver.poll()]).toEqual([undefined, undefined]);
+    expect(driver.broken).toMatch(/buffer 3/);
+    expect(memory.windows()).toHaveLength(2);
+  });
+});
+
+describe('a queue in order, saved while chains wait for an older one', () => {
+  it.each([0n, 1n << 34n])('gives them back in order after a restore, ring format %i', (format) => {
+    const features = (1n << 32n) | (1n << 35n) | format;
+    const { driver, device, layout, dma, segment } = queuePair({ size: 8, features });
+    for (let i = 0n; i < 4n; i++) driver.add([], [segment(RAM + 0x1000n + 16n * i, 8)]);
+    const [first, second, third] = [device.pop(), device.pop(), device.pop()];
+    if (!first || !second || !third) throw new Error('no chains');
+    device.push(third, 3);
+    expect(device.push(second, 2)).toBe(true);
+    expect(driver.poll()).toBe(undefined);
+    const saved = device.snapshot();
+    expect(saved.chains.map(({ held }) => held)).toEqual([undefined, 2, 3]);
+    const moved = makeDeviceQueue(layout, features, dma, () => undefined);
+    moved.restore(saved);
+    expect(moved.snapshot()).toEqual(saved);
+    const later = moved.pop();
+    const taken = moved.taken();
+    expect(taken.map(({ sequence }) => sequence)).toEqual([0, 3]);
+    expect(taken[1]).toBe(later);
+    if (taken[0]) moved.push(taken[0], 1);
+    expect([1, 2, 3].map(() => driver.poll()?.length)).toEqual([1, 2, 3]);
+    expect(driver.poll()).toBe(undefined);
+    expect(moved.inFlight).toBe(1);
+  });
+});
+
+describe('packed event suppression', () => {
+  const EVENT_IDX = 1n << 29n;
+
+  it.each([0n, EVENT_IDX])('an idle pair tells each other once per wait, features %i', (more) => {
+    const features = (1n << 32n) | (1n << 34n) | more;
+    const { driver, device, segment } = queuePair({ size: 4, features });
+    for (let lap = 0; lap < 6; lap++) {
+      expect(device.pop()).toBe(undefined);
+      expect(driver.enableInterrupts(true)).toBe(false);
+      driver.add([], [segment(RAM + 0x1000n, 8)]);
+      expect(driver.kickNeeded()).toBe(true);
+      const chain = device.pop();
+      if (chain) device.push(chain, 1);
+      expect(device.shouldSignal()).toBe(true);
+      expect(driver.enableInterrupts(false)).toBe(true);
+      expect(driver.poll()?.length).toBe(1);
+      driver.add([], [segment(RAM + 0x1000n, 8)]);
+      device.suppressKicks(true);
+      expect(driver.kickNeeded()).toBe(false);
+      const unseen = device.pop();
+      if (unseen) device.push(unseen, 1);
+      expect(device.shouldSignal()).toBe(false);
+      expect(driver.poll()?.length).toBe(1);
+      device.suppressKicks(false);
+    }
   });
 });

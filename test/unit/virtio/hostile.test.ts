@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { DirectDma, GuestMemory } from '../../../src/memory/index.ts';
 import {
   VIRTIO_F_IN_ORDER,
@@ -401,5 +401,38 @@ describe('what a device may not do, as the driver sees it', () => {
     expect(make).toThrow('queue area at 0x0: 128 bytes are not memory');
     const { driver } = rings([]);
     expect(() => driver.add([], [])).toThrow(RangeError);
+  });
+});
+
+describe('rings that end in the middle of memory', () => {
+  test.each([
+    ['split: the available ring begins in memory and ends outside', [], [0, 0xffc, 0x500]],
+    ['packed: a list runs out of memory', [VIRTIO_F_RING_PACKED], [0xff0, 0x400, 0x500]],
+  ] as const)('%s', (_, bits, places) => {
+    const rig = new Rig(4, bits, places);
+    if (rig.packed) rig.desc(0xff0, 0, 1, AVAIL | NEXT);
+    else rig.data.setUint16(0xffe, 1, true);
+    expect(rig.outcome).toBe('ring-unreachable');
+    expect(rig.queue.error?.address).toBe(0x1000n);
+  });
+
+  test('flags that vanish before an interrupt is considered', () => {
+    const ram = new Uint8Array(0x1000);
+    const memory = new GuestMemory([
+      { gpa: 0n, bytes: ram },
+      { gpa: 0x1000n, bytes: new Uint8Array(0x1000) },
+    ]);
+    const errors: QueueError[] = [];
+    const place = { index: 0, size: 4, descHi: 0, driverHi: 0, deviceHi: 0 };
+    const layout = { ...place, descLo: 0, driverLo: 0x1000, deviceLo: 0x500 };
+    const features = featureBits(VIRTIO_F_VERSION_1);
+    const dma = new DirectDma(memory);
+    const queue = makeDeviceQueue(layout, features, dma, (error) => errors.push(error));
+    memory.writeU16(0, 0x1002, 1);
+    const chain = queue.pop();
+    memory.removeWindow(0x1000n);
+    expect(chain && queue.push(chain, 0)).toBe(true);
+    expect(queue.shouldSignal()).toBe(false);
+    expect(errors.map(({ code }) => code)).toEqual(['ring-unreachable']);
   });
 });

@@ -393,3 +393,30 @@ describe('virtio-mmio', () => {
     expect(mmio.core.queues.every(({ enabled }) => !enabled)).toBe(true);
   });
 });
+
+describe('registers of what is not there', () => {
+  it('QueueReady of a queue that does not exist is 0; the vendor is named', () => {
+    const { mmio } = bench();
+    mmio.write(R.VIRTIO_MMIO_QUEUE_SEL, 4, 9);
+    mmio.write(R.VIRTIO_MMIO_QUEUE_READY, 4, 1);
+    expect(mmio.read(R.VIRTIO_MMIO_QUEUE_READY, 4)).toBe(0);
+    expect(mmio.read(R.VIRTIO_MMIO_VENDOR_ID, 4)).toBe(mmio.vendorId);
+  });
+
+  it('a legacy driver can write all of its registers and still has no queue', () => {
+    const { mmio } = bench({}, 1);
+    const before = mmio.snapshot();
+    for (const at of [
+      R.VIRTIO_MMIO_GUEST_PAGE_SIZE,
+      R.VIRTIO_MMIO_QUEUE_SEL,
+      R.VIRTIO_MMIO_QUEUE_NUM,
+      R.VIRTIO_MMIO_QUEUE_ALIGN,
+      R.VIRTIO_MMIO_QUEUE_PFN,
+      R.VIRTIO_MMIO_QUEUE_NOTIFY,
+    ]) {
+      mmio.write(at, 4, 0);
+    }
+    expect(mmio.snapshot()).toEqual(before);
+    expect(mmio.read(R.VIRTIO_MMIO_QUEUE_PFN, 4)).toBe(0);
+  });
+});

@@ -6,7 +6,11 @@ import {
   VIRTIO_PCI_COMMON_CFG,
   VIRTIO_PCI_NOTIFY_CAP,
 } from '../../../src/spec/virtio-pci.ts';
-import { VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '../../../src/spec/virtio.ts';
+import {
+  VIRTIO_F_NOTIF_CONFIG_DATA,
+  VIRTIO_F_RING_RESET,
+  VIRTIO_F_VERSION_1,
+} from '../../../src/spec/virtio.ts';
 import {
   COMMON_REGISTERS,
   DriverSplitQueue,
@@ -336,4 +340,78 @@ it('a list of registers with a mistake does not load', () => {
   expect(make([0, 4], [2, 2])).toThrow('byte 2 belongs to another');
   expect(make([2, 4])).toThrow('offset 2 is not aligned');
   expect(make([0, 4], [4, 2], [6, 1])).not.toThrow();
+});
+
+describe('what a driver may read back, and what is not there', () => {
+  it('selectors hold what was written', () => {
+    const { pci } = bench();
+    put(pci, { device_feature_select: 5, driver_feature_select: 6, queue_select: 7 });
+    const selects = ['device_feature_select', 'driver_feature_select', 'queue_select'] as const;
+    expect(selects.map((name) => get(pci, name))).toEqual([5, 6, 7]);
+    expect([get(pci, 'device_feature'), get(pci, 'queue_desc_lo')]).toEqual([0, 0]);
+    put(pci, { device_feature_select: 0 });
+    expect(get(pci, 'device_feature')).toBe(5);
+    put(pci, { queue_desc_lo: 0x1000, queue_size: 4, queue_enable: 1 });
+    put(pci, { queue_select: 0 });
+    expect([get(pci, 'queue_desc_lo'), get(pci, 'queue_enable')]).toEqual([0, 0]);
+  });
+
+  it('queue_notif_config_data is the index, once NOTIF_CONFIG_DATA is negotiated', () => {
+    const data = featureBits(VIRTIO_F_VERSION_1, VIRTIO_F_NOTIF_CONFIG_DATA);
+    const core = new VirtioCore(new EchoDevice(), {
+      dma: new GuestMemory(),
+      ringFeatures: data,
+    });
+    const pci = new PciTransport(core, new Function_());
+    put(pci, { queue_select: 1 });
+    expect(get(pci, 'queue_notif_config_data')).toBe(0);
+    put(pci, { device_status: 1 });
+    put(pci, { device_status: 3 });
+    put(pci, { driver_feature_select: 1, driver_feature: Number(data >> 32n) });
+    put(pci, { device_status: 0xb });
+    expect(get(pci, 'queue_notif_config_data')).toBe(1);
+    put(pci, { queue_select: 2 });
+    expect(get(pci, 'queue_notif_config_data')).toBe(0);
+  });
+
+  it('a reset of the function forgets vectors, selectors and the device`s own', () => {
+    const { pci, device } = live();
+    pci.systemReset();
+    expect([get(pci, 'config_msix_vector'), get(pci, 'queue_msix_vector')]).toEqual([
+      0xffff, 0xffff,
+    ]);
+    expect(get(pci, 'device_status')).toBe(0);
+    expect(device.log.at(-1)).toBe('system reset');
+  });
+
+  it('a snapshot with vectors of more queues than there are is cut', () => {
+    const { pci } = live();
+    const saved = pci.snapshot();
+    pci.restore({ ...saved, queueVectors: [...saved.queueVectors, 2] });
+    expect(pci.snapshot().queueVectors).toEqual(saved.queueVectors);
+  });
+
+  it('a device without configuration has no DEVICE_CFG capability', () => {
+    const { pci } = bench();
+    const device = { offset: 0x2000, length: 0 };
+    expect(virtioPciCapabilities(pci.layout, 4)).toHaveLength(4);
+    expect(virtioPciCapabilities({ ...pci.layout, device }, 4)).toHaveLength(3);
+  });
+});
+
+describe('the PCI_CFG window', () => {
+  it('passes as many bytes as its length says, and reads zero beyond its end', () => {
+    const log: string[] = [];
+    const window = new PciCfgWindow({
+      read: () => 0x1234_5678,
+      write: (bar, offset, size, value) => log.push(`${bar}:${offset}/${size}=${value}`),
+    });
+    for (const length of [1, 2, 4]) {
+      window.write(12, 4, length);
+      window.write(16, 4, 0x8899_aabb);
+    }
+    expect(log).toEqual(['0:0/1=187', '0:0/2=43707', '0:0/4=2291772091']);
+    window.write(12, 4, 2);
+    expect(window.read(18, 4)).toBe(0x8899);
+  });
 });
