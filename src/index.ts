@@ -49,7 +49,15 @@ export {
   type Observation,
   type Verdict,
 } from './scenario/index.ts';
-export { bootAndJudge, builtImages, imagesFrom, qemuBackend } from './backends/index.ts';
+export {
+  bootAndJudge,
+  builtImages,
+  emulatorBackend,
+  imagesFrom,
+  modelBackend,
+  qemuBackend,
+} from './backends/index.ts';
+export { buildMachine, type Machine } from './machine/index.ts';
 export {
   diagnosticsJson,
   renderDiagnostics,

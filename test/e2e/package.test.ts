@@ -83,6 +83,19 @@ console.log(buildFirmware(model).viot.length);
 `,
     );
     expect(run('node', ['use.js'], project)).toBe('88\n');
+    writeFileSync(
+      join(project, 'guest.js'),
+      `import { ModelGuest } from 'viommu-topo/testing';
+console.log(typeof ModelGuest.boot);
+`,
+    );
+    expect(run('node', ['guest.js'], project)).toBe('function\n');
+  });
+
+  test('boots a topology on its own devices, without QEMU or a kernel', () => {
+    const topology = join(installed, 'topologies/two-viommus.yaml');
+    const out = run('npx', ['viommu-topo', 'boot', topology, '--backend', 'model'], project);
+    expect(out).toMatch(/^PASS two-viommus \(model/m);
   });
 
   // The registry brings other versions of Node as packages.

@@ -103,8 +103,8 @@ export class IommuManager {
       ...(msi ? [] : [{ range: SW_MSI, type: 'msi' as const }]),
       ...fromTree,
     ];
-    if (fromTree.some(({ type }) => type === 'direct') && !this.#kernel.atLeast(7, 0)) {
-      // 6.12 maps direct regions before the domain has its vIOMMU.
+    if (fromTree.some(({ type }) => type === 'direct') && !this.#kernel.atLeast(7, 3)) {
+      // 6.12 maps direct regions before the domain has its vIOMMU; 7.3 is the first seen not to.
       this.#crash('viommu_sync_req+0x24/0x168');
       return 'failed';
     }
