@@ -108,3 +108,45 @@ describe('hostile requests', () => {
     );
   });
 });
+
+/** Bytes of each format, readable and (before the tail) writable; PROBE with the rig's probe_size. */
+const FORMATS = new Map([
+  [1, [20, 0]],
+  [2, [20, 0]],
+  [3, [36, 0]],
+  [4, [28, 0]],
+  [5, [72, 48]],
+]);
+
+describe('what comes back for any bytes at all', () => {
+  const small = fc.constantFrom(0, 1, 2, 3, 4, 0xff, 0x10, 0xf0);
+  const request = fc.record({
+    type: fc.integer({ min: 0, max: 7 }),
+    body: fc.array(small, { minLength: 0, maxLength: 80 }),
+    writable: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 90 })),
+    cut: fc.integer({ min: 1, max: 90 }),
+    indirect: fc.boolean(),
+  });
+
+  test('is unwritten, or as long as its format, with a status at the end and nothing behind', () => {
+    const ring = (1n << 32n) | (1n << 28n);
+    fc.assert(
+      fc.property(fc.array(request, { minLength: 1, maxLength: 12 }), fc.boolean(), (all, on) => {
+        const rig = new Rig({ probeSize: 48, ring, quiet: true, pageSizeMask: on ? 1n : 0x1000n });
+        for (const { type, body, writable, cut, indirect } of all) {
+          const bytes = Uint8Array.from([type, ...body]);
+          const framing = { cut: Math.max(cut, indirect ? 2 : 8), indirect };
+          const { used, bytes: back } = rig.send(bytes, writable, framing);
+          const [readable = Infinity, properties = 0] = FORMATS.get(type) ?? [];
+          const parsed = bytes.length >= readable && writable >= 4;
+          expect(used).toBe(parsed ? Math.min(writable, properties + 4) : 0);
+          if (used > 0) {
+            expect(back[used - 4]).toBeLessThanOrEqual(8);
+            expect([...back.subarray(used - 3, used)]).toEqual([0, 0, 0]);
+          }
+          expect(back.subarray(used).every((byte) => byte === FILLER)).toBe(true);
+        }
+      }),
+    );
+  });
+});
