@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { findQemu } from '../../src/qemu/find.ts';
+import { leash } from '../../src/qemu/guard.ts';
+
 const readAsync = promisify(read);
 
 /** `cli; hlt; jmp .-1` at the reset vector of a 64 KiB image: the guest's CPU never does anything. */
@@ -15,8 +18,6 @@ const HALT = [0xfa, 0xf4, 0xeb, 0xfd];
 const LINE_BYTES = 0x3000;
 /** Commands sent ahead of their answers; the answers must fit the pipe. */
 const AHEAD = 256;
-
-export const QEMU_INSTALL = 'apt-get install qemu-system-x86';
 
 export interface QtestOptions {
   /** Arguments beside machine basics: devices. */
@@ -54,17 +55,12 @@ export class Qtest {
     this.#from = from;
   }
 
-  /** @throws Error that names the command to install QEMU, or says how it ended */
+  /** @throws EnvironmentError that names the command to install QEMU; Error when it ended at once */
   static async start(options: QtestOptions): Promise<Qtest> {
-    const version = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' });
-    if (version.status !== 0) {
-      throw new Error(
-        `qemu-system-x86_64, which this comparison is with, does not run: ${QEMU_INSTALL}`,
-      );
-    }
+    const { path } = await findQemu('x86-64');
     const directory = await mkdtemp(join(tmpdir(), 'viommu-topo-qtest-'));
     try {
-      return await open(directory, options, (...parts) => new Qtest(...parts));
+      return await open(path, directory, options, (...parts) => new Qtest(...parts));
     } catch (error) {
       await rm(directory, { recursive: true, force: true });
       throw error;
@@ -184,7 +180,12 @@ type Make = (
   from: number,
 ) => Qtest;
 
-async function open(directory: string, options: QtestOptions, make: Make): Promise<Qtest> {
+async function open(
+  program: string,
+  directory: string,
+  options: QtestOptions,
+  make: Make,
+): Promise<Qtest> {
   const pipe = join(directory, 'qtest');
   const log = join(directory, 'log');
   const firmware = new Uint8Array(FIRMWARE_SIZE);
@@ -197,28 +198,32 @@ async function open(directory: string, options: QtestOptions, make: Make): Promi
   const to = openSync(`${pipe}.in`, constants.O_WRONLY);
   const from = openSync(`${pipe}.out`, constants.O_RDONLY);
   const logFile = openSync(log, 'w');
-  const child = spawn(
-    'timeout',
-    [
-      ...['-k', '5', `${options.timeLimit}`, 'qemu-system-x86_64', '-nodefaults'],
-      ...['-display', 'none', '-machine', 'q35,hpet=off', '-accel', 'tcg'],
-      ...['-icount', 'shift=0,sleep=off', '-bios', join(directory, 'halt.bin')],
-      ...['-m', `${options.memory}`, '-qtest', `pipe:${pipe}`, '-qtest-log', 'none'],
-      ...options.devices,
-    ],
-    { stdio: ['ignore', logFile, logFile] },
-  );
+  const basics = `-nodefaults -display none -machine q35,hpet=off -accel tcg -m ${options.memory}`;
+  const clock = '-icount shift=0,sleep=off -qtest-log none';
+  const qemu = leash([
+    program,
+    ...`${basics} ${clock}`.split(' '),
+    '-bios',
+    join(directory, 'halt.bin'),
+    '-qtest',
+    `pipe:${pipe}`,
+    ...options.devices,
+  ]);
+  // Ends after its time, however busy we are, and with us.
+  const limited = leash(['timeout', '-k', '5', `${options.timeLimit}`, ...qemu.argv]);
+  const [first = '', ...args] = limited.argv;
+  const child = spawn(first, args, { stdio: ['ignore', logFile, logFile] });
   closeSync(logFile);
   // An end before the first answer wakes the reader with a line that is none of QEMU's.
   const [, holdOut = 0] = hold;
   const early = (): void => void writeSync(holdOut, 'ended\n');
   child.once('exit', early);
   writeSync(to, 'endianness\n');
-  const first = Buffer.alloc(64);
-  const { bytesRead } = await readAsync(from, first, 0, first.length, null);
+  const greeting = Buffer.alloc(64);
+  const { bytesRead } = await readAsync(from, greeting, 0, greeting.length, null);
   child.off('exit', early);
   for (const fd of hold) closeSync(fd);
-  const answer = first.toString('latin1', 0, bytesRead);
+  const answer = greeting.toString('latin1', 0, bytesRead);
   if (!answer.startsWith('OK')) {
     closeSync(to);
     closeSync(from);

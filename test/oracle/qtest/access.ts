@@ -260,9 +260,12 @@ export class Accesses {
       bytes[offsets.reason] = a.reason;
       this.#count('fault-unattached');
     }
-    const unmapped = !this.#mappings(access.edu).some(
-      ({ start, end }) => start <= access.iova && access.iova <= end,
-    );
+    // QEMU finds nothing at the last address: for it even what may not be read is not mapped.
+    const unmapped =
+      access.iova === LAST_ADDRESS ||
+      !this.#mappings(access.edu).some(
+        ({ start, end }) => start <= access.iova && access.iova <= end,
+      );
     if (b.flags === VIRTIO_IOMMU_FAULT_F_ADDRESS && (isUnattached || unmapped)) {
       if (a.flags !== (VIRTIO_IOMMU_FAULT_F_ADDRESS | access.kind)) return false;
       new DataView(bytes.buffer).setUint32(offsets.flags, a.flags, true);

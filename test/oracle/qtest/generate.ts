@@ -45,7 +45,7 @@ export class Generator {
     let writable = (readable[0] === 5 ? this.#device.state.settings.probeSize : 0) + TAIL;
     if (random.chance(1, 12)) this.#dirtyHead(readable);
     if (random.chance(1, 50))
-      readable = readable.slice(0, random.below(readable.length - HEAD) + HEAD);
+      readable = readable.slice(0, random.below(readable.length - HEAD + 1) + HEAD);
     else if (random.chance(1, 30)) readable = this.#longer(readable);
     // Less room than a PROBE needs is what QEMU 7.2 ends itself on: that has a test of its own.
     if (random.chance(1, 40)) writable += random.below(600);

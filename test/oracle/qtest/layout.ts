@@ -2,7 +2,7 @@
 export const BASE = 0x100_0000;
 export const SIZE = 0x20_0000;
 
-export const REQUEST_RING = BASE;
+export const REQUEST_RING = BASE + 0x1000;
 export const EVENT_RING = BASE + 0x2_0000;
 export const EVENT_BUFFERS = BASE + 0x3_0000;
 export const EVENT_STRIDE = 64;

@@ -2,6 +2,11 @@ import { ACCESS_WRITE } from '../../../src/memory/index.ts';
 import {
   VIRTIO_IOMMU_F_BYPASS_CONFIG,
   VIRTIO_IOMMU_REQ_TAIL,
+  VIRTIO_IOMMU_T_ATTACH,
+  VIRTIO_IOMMU_T_DETACH,
+  VIRTIO_IOMMU_T_MAP,
+  VIRTIO_IOMMU_T_PROBE,
+  VIRTIO_IOMMU_T_UNMAP,
 } from '../../../src/spec/virtio-iommu.ts';
 import {
   VIRTIO_F_RING_PACKED,
@@ -21,14 +26,21 @@ import type { Ours } from './ours.ts';
 import type { Answer, Side, Wire } from './side.ts';
 import { View } from './view.ts';
 
+const REQUEST_TYPES: ReadonlyMap<number, string> = new Map([
+  [VIRTIO_IOMMU_T_ATTACH, 'attach'],
+  [VIRTIO_IOMMU_T_DETACH, 'detach'],
+  [VIRTIO_IOMMU_T_MAP, 'map'],
+  [VIRTIO_IOMMU_T_UNMAP, 'unmap'],
+  [VIRTIO_IOMMU_T_PROBE, 'probe'],
+]);
 const TAIL = VIRTIO_IOMMU_REQ_TAIL.size;
 const BASIC = featureBits(VIRTIO_F_VERSION_1, VIRTIO_IOMMU_F_BYPASS_CONFIG);
+/** In how many of six rounds each is negotiated; packed rings hide QEMU's used lengths. */
 const RING_CHOICES = [
-  VIRTIO_RING_F_INDIRECT_DESC,
-  VIRTIO_RING_F_INDIRECT_DESC,
-  VIRTIO_RING_F_EVENT_IDX,
-  VIRTIO_F_RING_PACKED,
-];
+  [VIRTIO_RING_F_INDIRECT_DESC, 5],
+  [VIRTIO_RING_F_EVENT_IDX, 4],
+  [VIRTIO_F_RING_PACKED, 2],
+] as const;
 
 export interface World {
   readonly ours: Ours;
@@ -59,6 +71,8 @@ export class Round {
   #features = 0n;
   requests = 0;
   accesses = 0;
+  /** How many requests of each type ours gave each status: `map 0`, `none` when unwritten. */
+  readonly answers: Map<string, number> = new Map();
 
   constructor(world: World, random: Random, count: Count) {
     this.#world = world;
@@ -102,10 +116,8 @@ export class Round {
       side.fill(PATTERN, this.#pattern);
     }
     for (const edu of this.#world.edus) edu.load(BigInt(PATTERN), 0, BUFFER_SIZE);
-    this.#features = featureBits(
-      VIRTIO_F_VERSION_1,
-      ...RING_CHOICES.filter(() => random.chance(2, 3)),
-    );
+    const rings = RING_CHOICES.filter(([, share]) => random.chance(share, 6));
+    this.#features = featureBits(VIRTIO_F_VERSION_1, ...rings.map(([bit]) => bit));
     for (let bit = 0; bit <= VIRTIO_IOMMU_F_BYPASS_CONFIG; bit++) {
       if (random.chance(3, 4)) this.#features |= 1n << BigInt(bit);
     }
@@ -130,6 +142,7 @@ export class Round {
         deviation && deviation.status(view).map((s) => this.#answer(view, s, deviation));
       const after = deviation?.after?.(view) ?? [];
       const mine = this.#ask(wire);
+      this.#note(view, mine);
       asked.push({ wire, mine, story, deviation, allowed: allowed ?? [mine] });
       for (const { wire: next, theirs } of after) {
         const answer = this.#ask(next);
@@ -141,6 +154,12 @@ export class Round {
     this.requests += size;
     const answers = this.#world.theirs.exchange(asked.map(({ wire }) => wire));
     for (const [i, one] of asked.entries()) this.#compare(one, answers[i]);
+  }
+
+  #note({ type }: View, { used, bytes }: Answer): void {
+    const status = used === 0 ? 'none' : (bytes[used - TAIL] ?? 0);
+    const key = `${REQUEST_TYPES.get(type) ?? 'unknown'} ${status}`;
+    this.answers.set(key, (this.answers.get(key) ?? 0) + 1);
   }
 
   #ask(wire: Wire): Answer {
