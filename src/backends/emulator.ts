@@ -14,6 +14,7 @@ import {
 import { buildMachine } from '../machine/index.ts';
 import { diskSha256, DISK_SIZE_DEFAULT } from '../qemu/index.ts';
 import {
+  AccessAudit,
   BootAborted,
   DeviceRecorder,
   isAt,
@@ -72,6 +73,7 @@ interface Run {
   readonly emulator: Emulator;
   readonly disks: ReadonlyMap<string, ModelDisk>;
   readonly recorder: DeviceRecorder;
+  readonly audit: AccessAudit;
   readonly console: ConsoleWatch;
   readonly lastLine: () => bigint;
   readonly passed: FirmwareImages;
@@ -106,7 +108,7 @@ async function run(
   const guest = observeGuest(model, report, log, reference);
   return {
     capabilities: MODEL_CAPABILITIES,
-    device: made.recorder.finish(),
+    device: { ...made.recorder.finish(), audit: made.audit.finish() },
     guest: withBacking(model, guest, made.disks),
     firmware: compareFirmware(made.passed, report.firmware),
     described: describeSeen(model, made.passed, report.firmware, report.release),
@@ -156,12 +158,14 @@ async function prepare(
   });
   attach(emulator, machine);
   const recorder = new DeviceRecorder();
+  const audit = new AccessAudit(model);
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
       if (told === undefined) return;
       const timed = { ...told, time: Number(emulator.core.clock) / 1e9 };
       recorder.add(timed);
+      audit.add(timed);
       hooks.event?.(timed);
     },
     { iommu: WATCHED },
@@ -182,6 +186,7 @@ async function prepare(
     emulator,
     disks,
     recorder,
+    audit,
     console,
     lastLine: () => heard.lastLine,
     passed: { tree, tables: new Map(), origin: firmware.origin },

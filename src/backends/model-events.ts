@@ -55,9 +55,10 @@ function iommuEvent(
       return { ...base, kind: 'fault', endpoint, reason, address, write, text: showEvent(event) };
     }
     case 'translation': {
-      const { endpoint, iova, access, how } = event;
+      const { endpoint, iova, length, access, how } = event;
       if (how === 'msi') return undefined;
-      return { ...base, kind: 'access', endpoint, iova, write: (access & ACCESS_WRITE) !== 0, how };
+      const write = (access & ACCESS_WRITE) !== 0;
+      return { ...base, kind: 'access', endpoint, iova, length, write, how };
     }
     default:
       return undefined;

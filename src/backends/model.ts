@@ -9,6 +9,7 @@ import {
 import { buildMachine, unsupported, type Machine } from '../machine/index.ts';
 import { DISK_SIZE_DEFAULT } from '../qemu/index.ts';
 import {
+  AccessAudit,
   BootAborted,
   DeviceRecorder,
   type Backend,
@@ -92,6 +93,7 @@ interface Run {
   readonly machine: Machine;
   readonly disks: ReadonlyMap<string, ModelDisk>;
   readonly recorder: DeviceRecorder;
+  readonly audit: AccessAudit;
   readonly interrupts: PlatformInterrupt[];
 }
 
@@ -114,7 +116,7 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
   const seen = firmwareBlobs(loaded);
   return {
     capabilities: MODEL_CAPABILITIES,
-    device: made.recorder.finish(),
+    device: { ...made.recorder.finish(), audit: made.audit.finish() },
     guest,
     firmware: compareFirmware(passed, seen),
     described: describeSeen(model, passed, seen, release),
@@ -146,16 +148,18 @@ function prepare({ model, seed }: BootInput, hooks: BootHooks): Run {
     },
   });
   const recorder = new DeviceRecorder();
+  const audit = new AccessAudit(model);
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
       if (told === undefined) return;
       recorder.add(told);
+      audit.add(told);
       hooks.event?.(told);
     },
     { iommu: WATCHED },
   );
-  return { model, machine, disks, recorder, interrupts };
+  return { model, machine, disks, recorder, audit, interrupts };
 }
 
 /** A guest that goes wrong is an observation. */

@@ -1,3 +1,4 @@
+import type { AuditRecord } from './access-audit.ts';
 import type { DeviceEvent, FaultEvent } from './events.ts';
 
 /** Events of one kind at one endpoint: how many, the first and the last. */
@@ -33,6 +34,8 @@ export interface DeviceRecord {
   readonly faultCount: number;
   readonly failureCount: number;
   readonly eventCount: number;
+  /** Only of a backend whose events are complete. */
+  readonly audit?: AuditRecord;
 }
 
 /** Faults and failures kept word by word; a broken guest makes millions. */

@@ -57,6 +57,8 @@ export interface AccessEvent {
   readonly kind: 'access';
   readonly endpoint: number;
   readonly iova: bigint;
+  /** Bytes, where the backend knows. */
+  readonly length?: number;
   readonly write: boolean;
   /** Through a mapping, or past the translation. A refused access is a `fault`. */
   readonly how: 'translated' | 'bypassed';

@@ -1,3 +1,4 @@
+export { AccessAudit, type AuditRecord, type Stray } from './access-audit.ts';
 export {
   BootAborted,
   type Backend,

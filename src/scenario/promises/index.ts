@@ -1,4 +1,5 @@
 import type { Promised } from '../promise.ts';
+import { accessesMapped, msiThroughDoorbell, reservedUntouched } from './audit.ts';
 import { firmwareIdentical } from './firmware-identical.ts';
 import { behindIsGrouped, bypassIsNot } from './grouped.ts';
 import { domainType, groupComposition, reservedRegions } from './groups.ts';
@@ -36,11 +37,14 @@ export const PROMISES: readonly Promised[] = [
   attachSeen,
   mapSeen,
   mappedBeforeAccess,
+  accessesMapped,
+  reservedUntouched,
   bypassNotTranslated,
   disksRead,
   disksWrite,
   nicsPass,
   msiWorks,
+  msiThroughDoorbell,
   faultReported,
   faultChangesNothing,
   noUnexpectedFault,

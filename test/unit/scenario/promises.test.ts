@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  AccessAudit,
   PROMISES,
   judge,
   type DeviceEvent,
@@ -8,7 +9,7 @@ import {
   type Observation,
   type Outcome,
 } from '../../../src/scenario/index.ts';
-import type { Model } from '../../../src/topology/index.ts';
+import type { Model, ReservedRegion } from '../../../src/topology/index.ts';
 import {
   FAULT_LINE,
   endpoint,
@@ -73,6 +74,15 @@ const silent: Observation = sampleObservation({
   ending: { kind: 'silent', detail: 'no word for 60 s', tail: ['Starting kernel'] },
 });
 
+const HOLE: ReservedRegion = {
+  id: 'hole0',
+  range: { start: 0xe000_0000n, end: 0xefff_ffffn },
+  type: 'reserved',
+  via: ['probe'],
+  endpoints: ['disk0'],
+  place: { kind: 'file', file: 'sample.yaml' },
+};
+
 test('the good boot keeps every promise', () => {
   const verdict = judge(sampleModel(), sampleObservation());
   expect(verdict.promises.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
@@ -86,6 +96,8 @@ test('ids are unique, and every promise has been seen to pass', () => {
   expect(new Set(ids).size).toBe(ids.length);
   const model = sampleModel({
     expect: { endpoints: {}, log: { present: ['Translated'], absent: ['panic'] } },
+    // Of nobody, so that no group must show it.
+    reserved: [{ ...HOLE, endpoints: [] }],
   });
   const passed = judge(model, sampleObservation()).promises.map(({ id }) => id);
   expect(passed).toEqual(ids);
@@ -462,5 +474,49 @@ describe('provoked faults', () => {
   test('memory that changed', () => {
     const faultChecks = [{ ...check, memoryUnchanged: false }] as never;
     expect(outcomes('fault-changes-nothing', guest({ faultChecks }))).toEqual({ edu0: 'fail' });
+  });
+});
+
+describe('what only a second bookkeeping can tell', () => {
+  const event = (changes: object): DeviceEvent =>
+    ({ order: 100, endpoint: 0x10, ...changes }) as DeviceEvent;
+  const withEvent = (changes: object): Observation =>
+    sampleObservation({ events: [...sampleEvents(), event(changes)] });
+
+  test('an access where nothing is mapped', () => {
+    const stray = { kind: 'access', iova: 0x1000n, length: 4, write: true, how: 'translated' };
+    const [item] = items('accesses-mapped', withEvent(stray));
+    expect(item).toMatchObject({ outcome: 'fail', seen: '1 of 3 accesses looked at' });
+    expect(item?.evidence[0]?.text).toContain('nothing is mapped at 0x1000');
+  });
+
+  test('an access in a reserved region, though it is mapped', () => {
+    const model = sampleModel({ reserved: [HOLE] });
+    const audit = new AccessAudit(model);
+    const virt = { start: HOLE.range.start, end: HOLE.range.start + 0xfffn };
+    for (const one of [
+      event({ kind: 'attach', domain: 0 }),
+      event({ kind: 'map', domain: 0, virt, phys: 0n, flags: 3 }),
+      event({ kind: 'access', iova: virt.start, write: false, how: 'translated' }),
+    ])
+      audit.add({ viommu: 'viommu0', ...one });
+    const good = sampleObservation();
+    const seen = { ...good, device: { ...good.device, audit: audit.finish() } };
+    expect(items('reserved-untouched', seen, model)[0]?.outcome).toBe('fail');
+    expect(items('accesses-mapped', seen, model)[0]?.outcome).toBe('pass');
+  });
+
+  test('an MSI somewhere else', () => {
+    const good = items('msi-through-doorbell', sampleObservation());
+    expect(good.map(({ outcome }) => outcome)).toEqual(['pass', 'pass']);
+    const seen = items('msi-through-doorbell', withEvent({ kind: 'msi', address: 0x802_0040n }));
+    expect(seen.map(({ outcome }) => outcome)).toEqual(['fail', 'pass']);
+  });
+
+  test('nothing is promised where the events are not complete', () => {
+    const { audit: _, ...device } = sampleObservation().device;
+    for (const id of ['accesses-mapped', 'reserved-untouched', 'msi-through-doorbell']) {
+      expect(items(id, sampleObservation({ device }))).toEqual([]);
+    }
   });
 });

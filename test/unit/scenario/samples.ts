@@ -9,6 +9,7 @@ import type {
   ViotNode,
 } from '../../../src/topology/index.ts';
 import {
+  AccessAudit,
   DeviceRecorder,
   type DeviceEvent,
   type GuestDevice,
@@ -204,6 +205,7 @@ export function sampleEvents(): DeviceEvent[] {
     if (id === 0x20) continue;
     push({ kind: 'map', domain, virt: { start: 0n, end: 0xfffn }, phys: 0n, flags: 3 });
     push({ kind: 'access', endpoint: id, iova: 0n, write: true, how: 'translated' });
+    push({ kind: 'msi', endpoint: id, address: 0x809_0040n });
   }
   push({ kind: 'fault', endpoint: 0x20, reason: 'mapping', address: 0x1000_0000n, write: true });
   return events;
@@ -279,7 +281,11 @@ export function sampleObservation(
 ): Observation {
   const { events = sampleEvents(), ...rest } = changes;
   const recorder = new DeviceRecorder();
-  for (const event of events) recorder.add(event);
+  const audit = new AccessAudit(sampleModel());
+  for (const event of events) {
+    recorder.add(event);
+    audit.add({ viommu: 'viommu0', ...event });
+  }
   return {
     capabilities: new Set([
       'probe',
@@ -291,7 +297,7 @@ export function sampleObservation(
       'fault',
       'status',
     ]),
-    device: recorder.finish(),
+    device: { ...recorder.finish(), audit: audit.finish() },
     guest: sampleGuest(),
     firmware: [{ name: 'device tree', outcome: 'identical', differences: [], edited: ['/chosen'] }],
     described: { from: 'guest', tree: sampleTree(), diagnostics: [] },
