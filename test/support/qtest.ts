@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { EnvironmentError } from '../../src/guest/index.ts';
 import { findQemu } from '../../src/qemu/find.ts';
 import { leash } from '../../src/qemu/guard.ts';
 
@@ -55,9 +56,9 @@ export class Qtest {
     this.#from = from;
   }
 
-  /** @throws EnvironmentError that names the command to install QEMU; Error when it ended at once */
+  /** @throws Error that names the command to install QEMU, or says how it ended */
   static async start(options: QtestOptions): Promise<Qtest> {
-    const { path } = await findQemu('x86-64');
+    const path = await qemuPath();
     const directory = await mkdtemp(join(tmpdir(), 'viommu-topo-qtest-'));
     try {
       return await open(path, directory, options, (...parts) => new Qtest(...parts));
@@ -156,6 +157,15 @@ export class Qtest {
       if (size === 0) throw new Error(`QEMU has ended: ${this.log}`);
       this.#text += this.#chunk.toString('latin1', 0, size);
     }
+  }
+}
+
+async function qemuPath(): Promise<string> {
+  try {
+    return (await findQemu('x86-64')).path;
+  } catch (cause) {
+    const cure = cause instanceof EnvironmentError ? `${cause.message}. ${cause.cure}` : '';
+    throw new Error(`no QEMU to compare with: ${cure}`, { cause });
   }
 }
 
