@@ -1,93 +1,147 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { bootPlan, modulesFor } from '../../src/backends/plan.ts';
-import { Emulator, type Outcome, type WasmModule } from '../../src/emulator/index.ts';
-import { buildFirmware } from '../../src/firmware/index.ts';
-import { bootCmdline, buildInitramfs, fetchGuest, formatPlan } from '../../src/guest/index.ts';
-import type { Guest } from '../../src/guest/index.ts';
-import type { MachineEvent } from '../../src/machine/index.ts';
-import { loadTopology } from '../../src/topology/index.ts';
-import { bareTree, builtCore } from '../support/emulator.ts';
-import { bootTopology } from '../support/emulator-boot.ts';
+import {
+  bootAndJudge,
+  emulatorBackend,
+  type EmulatorBackendOptions,
+} from '../../src/backends/index.ts';
+import { fetchGuest } from '../../src/guest/index.ts';
+import { stockSeries } from '../../src/qemu/index.ts';
+import type { BootHooks, Verdict } from '../../src/scenario/index.ts';
+import type { Model } from '../../src/topology/index.ts';
+import { builtCore } from '../support/emulator.ts';
+import { WRONG_TREES } from '../support/wrong-firmware.ts';
+import { inputOf, shipped, shown, topology, type BootOptions } from './boot-helper.ts';
 
-let guest: Guest;
-let module: WasmModule;
-beforeAll(async () => {
-  guest = await fetchGuest('arm64');
-  module = await builtCore();
+/** Every shipped topology that an arm64 guest with 4 KiB pages can run on. */
+const ARM64 = [
+  'one-endpoint',
+  'several-endpoints',
+  'bypass',
+  'root-ports',
+  'gicv2m',
+  'its',
+  'software-doorbell',
+  'viommu-mmio',
+  'two-viommus',
+  'pxb',
+  'reserved-regions',
+  'device-tree-regions',
+  'direct-region',
+  'faults',
+  'platform-device',
+  'segments',
+  'large',
+];
+
+const LOGS = mkdtempSync(join(tmpdir(), 'viommu-topo-emulator-'));
+afterAll(() => rmSync(LOGS, { recursive: true, force: true }));
+beforeAll(() => builtCore());
+
+type Options = Partial<EmulatorBackendOptions> & BootOptions & { readonly hooks?: BootHooks };
+
+async function boot(model: Model, options: Options = {}): Promise<Verdict> {
+  const { hooks, ...rest } = options;
+  const guest = await fetchGuest('arm64', { series: stockSeries(model.guest.kernel) });
+  const serialLog = join(LOGS, `${model.name}.log`);
+  const backend = emulatorBackend({ guest, serialLog, ...rest });
+  const input = await inputOf(model, rest);
+  const errors = (await backend.preflight(input)).filter(({ severity }) => severity === 'error');
+  expect(errors).toEqual([]);
+  return bootAndJudge(backend, input, hooks);
+}
+
+describe('a stock arm64 kernel on our own CPU and devices', () => {
+  test.each(ARM64)('%s', async (name) => {
+    const verdict = await boot(shipped(name));
+    expect(shown(verdict)).toContain(`PASS ${name}`);
+    // Our devices show everything: nothing stays unseen.
+    expect(verdict.promises.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
+    if (name !== 'large') {
+      expect(verdict.promises.map(({ id }) => id)).toContain('accesses-mapped');
+    }
+  });
 });
 
-interface Boot {
-  readonly outcome: Outcome;
-  readonly lines: readonly string[];
-  readonly hash: string;
-  readonly events: readonly MachineEvent[];
-}
-
-async function boot(name: string): Promise<Boot> {
-  const { model } = loadTopology(join(import.meta.dirname, `../../topologies/${name}.yaml`));
-  const { dtb } = (model && buildFirmware(model)) ?? {};
-  if (model === undefined || dtb === undefined) throw new Error(`${name} does not load`);
-  const plan = formatPlan(bootPlan(model, () => 16n << 20n));
-  const initrd = await buildInitramfs({ guest, modules: modulesFor(model), plan });
-  const lines: string[] = [];
-  const events: MachineEvent[] = [];
-  const { outcome } = await bootTopology({
-    module,
-    model,
-    dtb,
-    initrd,
-    kernel: await readFile(guest.kernel),
-    cmdline: bootCmdline('arm64', 'fast', ['cma=0']),
-    ramSize: 256 << 20,
-    budget: 5e9,
-    onLine: (line) => lines.push(line),
-    onMachine: (machine) => void machine.subscribe((event) => events.push(event)),
-  });
-  const hash = createHash('sha256').update(lines.join('\n')).digest('hex');
-  return { outcome, lines, hash, events };
-}
-
-describe('a stock kernel on the emulator', () => {
-  test.each(['gicv2m', 'viommu-mmio'])('%s: devices behind our virtio-iommu work', async (name) => {
-    const { outcome, lines, events } = await boot(name);
-    expect(outcome.kind, lines.slice(-20).join('\n')).toBe('off');
-    const text = lines.join('\n');
-    expect(text).toMatch(/ group id=0 type=DMA/u);
-    expect(text).toMatch(/ disk at=0000:00:02.0 name=vda status=0 .*bytes=1048576/u);
-    expect(text).toMatch(/ write at=0000:00:02.0 name=vda status=0/u);
-    expect(text).toMatch(/ nic at=0000:00:03.0 .*status=0 .*received=3/u);
-    expect(text).toMatch(/msi=\d+:msix/u);
-    const kinds = events.map((event) =>
-      event.source === 'viommu' ? event.event.kind : event.source,
-    );
-    expect(kinds.filter((kind) => kind === 'attach')).toHaveLength(2);
-    expect(kinds.filter((kind) => kind === 'message').length).toBeGreaterThan(10);
-    expect(kinds).not.toContain('fault');
-  });
-
-  test('the same inputs give the same run: instructions, console, events', async () => {
-    const [first, second] = [await boot('gicv2m'), await boot('gicv2m')];
-    expect(second.outcome.instructions).toBe(first.outcome.instructions);
-    expect(second.hash).toBe(first.hash);
-    expect(second.events.length).toBe(first.events.length);
-  });
-
-  test('a CPU without floating point, up to the root file system', async () => {
-    const ramSize = 128 << 20;
+test('the same inputs give the same console and the same events', async () => {
+  const runs = [];
+  for (let round = 0; round < 2; round++) {
     const lines: string[] = [];
-    const machine = new Emulator({ module, ramSize, onLine: (line) => lines.push(line) });
-    machine.load({
-      kernel: await readFile(guest.kernel),
-      initrd: new Uint8Array(0),
-      dtb: () => bareTree({ ramSize, bootargs: bootCmdline('arm64', 'fast', ['cma=0']) }),
+    const events: string[] = [];
+    const verdict = await boot(shipped('its'), {
+      hooks: {
+        console: (line) => void lines.push(line),
+        event: (event) =>
+          void events.push(
+            JSON.stringify(event, (_, value: unknown) =>
+              typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
+            ),
+          ),
+      },
     });
-    // Without a root file system the kernel panics, and resets.
-    const outcome = await machine.run({ budget: 1e9 });
-    expect(outcome.kind).toBe('reset');
-    expect(lines.join('\n')).toContain('Unable to mount root fs');
+    expect(verdict.outcome).toBe('pass');
+    runs.push({ lines, events, notes: verdict.environment.notes });
+  }
+  expect(runs[0]?.lines.length).toBeGreaterThan(100);
+  expect(runs[0]?.events.length).toBeGreaterThan(1000);
+  expect(runs[1]).toEqual(runs[0]);
+});
+
+test('q35 and 64 KiB pages are refused with an alternative', async () => {
+  const guest = await fetchGuest('arm64');
+  const backend = emulatorBackend({ guest });
+  for (const [name, rule] of [
+    ['q35-one-endpoint', 'emulator-board'],
+    ['granule-64k', 'emulator-page-size'],
+  ] as const) {
+    const found = await backend.preflight(await inputOf(shipped(name)));
+    expect(found.map((one) => one.rule)).toEqual([rule]);
+    expect(found[0]?.cure).toContain('--backend');
+  }
+});
+
+describe('a tree that is wrong in one place fails for that reason', () => {
+  test.each(WRONG_TREES)('$what', async ({ what, text, cause, says, breaks, hangs }) => {
+    const model = topology(what.replaceAll(/[^a-zA-Z]+/gu, '-'), text);
+    const verdict = await boot(model, hangs === true ? { patience: 4 } : {});
+    expect(verdict.causes[0]?.id, shown(verdict)).toBe(cause);
+    for (const words of says) expect(verdict.causes[0]?.message).toContain(words);
+    const broken = verdict.promises.filter(({ outcome }) => outcome === 'fail');
+    expect(broken.map(({ id }) => id)).toContain(breaks);
+  });
+});
+
+describe('a guest that does not come to its end', () => {
+  test('an init that is not there: a panic, and its words', async () => {
+    const verdict = await boot(shipped('one-endpoint'), { append: ['rdinit=/nothing'] });
+    expect(verdict).toMatchObject({ outcome: 'fail', ending: { kind: 'panic' } });
+  });
+
+  test('instructions are used up: where the CPU was', async () => {
+    const verdict = await boot(shipped('one-endpoint'), { instructions: 60_000_000 });
+    expect(verdict).toMatchObject({ outcome: 'fail', ending: { kind: 'time-limit' } });
+    expect(verdict.ending.detail).toMatch(/budget of instructions .* at 0xffff[0-9a-f]+ \(EL1\)/u);
+    expect(verdict.ending.tail.length).toBeGreaterThan(5);
+  });
+
+  test('silence is measured in instructions', async () => {
+    const verdict = await boot(shipped('one-endpoint'), {
+      append: ['quiet'],
+      silence: 100_000_000,
+    });
+    expect(verdict.ending.kind).toBe('silent');
+    expect(verdict.ending.detail).toMatch(/not a word for \d+ M instructions/u);
+  });
+
+  test('the end comes early when it is asked for', async () => {
+    const ender = new AbortController();
+    const run = boot(shipped('one-endpoint'), {
+      signal: ender.signal,
+      hooks: { console: () => ender.abort() },
+    });
+    await expect(run).rejects.toMatchObject({ name: 'BootAborted' });
   });
 });

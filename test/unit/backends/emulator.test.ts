@@ -1,0 +1,172 @@
+import { describe, expect, test } from 'vitest';
+
+import { builtImages } from '../../../src/backends/index.ts';
+import { emulatorEnding } from '../../../src/backends/emulator-ending.ts';
+import { emulatorPreflight } from '../../../src/backends/emulator-preflight.ts';
+import { runWithin } from '../../../src/backends/emulator-run.ts';
+import { chosenTree } from '../../../src/backends/emulator-tree.ts';
+import type { Emulator, Outcome } from '../../../src/emulator/index.ts';
+import { decodeString, decodeU64s, findPath, readFdt } from '../../../src/fdt/index.ts';
+import { buildFirmware } from '../../../src/firmware/index.ts';
+import { parseReport } from '../../../src/guest/index.ts';
+import { BootAborted, type BootInput } from '../../../src/scenario/index.ts';
+import type { Model } from '../../../src/topology/index.ts';
+import { modelFrom, shippedModel } from '../../support/model-guest.ts';
+
+function inputOf(model: Model, changes: Partial<BootInput> = {}): BootInput {
+  const firmware = builtImages(buildFirmware(model), model.file);
+  return { model, firmware, timeLimit: 60, seed: 'unit', ...changes };
+}
+
+const ruled = (input: BootInput): string[] => emulatorPreflight(input).map(({ rule }) => rule);
+
+describe('preflight', () => {
+  test.each([
+    'one-endpoint',
+    'gicv2m',
+    'segments',
+    'large',
+    'platform-device',
+    'two-viommus',
+    'software-doorbell',
+  ])('%s can be booted', (name) => {
+    expect(emulatorPreflight(inputOf(shippedModel(name)))).toEqual([]);
+  });
+
+  test('what cannot be booted is refused, each for its own reason and with a cure', () => {
+    const one = (text: string): BootInput => inputOf(modelFrom(text));
+    const base = 'viommus: [{ id: viommu0, at: 00:01.0 }]\n';
+    const cases: [BootInput, string][] = [
+      [inputOf(shippedModel('q35-one-endpoint')), 'emulator-board'],
+      [inputOf(shippedModel('granule-64k')), 'emulator-page-size'],
+      [one(`extends: virt-arm64\nmachine: { cpus: 2 }\n${base}`), 'emulator-cpus'],
+      [one(`extends: virt-arm64\nmachine: { memory: 64M }\n${base}`), 'emulator-memory'],
+      [one(`extends: virt-arm64\nmachine: { memory: 8G }\n${base}`), 'emulator-memory'],
+      [
+        one(`extends: virt-arm64\n${base}endpoints: [{ id: nvme0, at: 00:02.0, device: nvme }]\n`),
+        'emulator-device',
+      ],
+    ];
+    for (const [input, rule] of cases) {
+      expect(ruled(input)).toEqual([rule]);
+      expect(emulatorPreflight(input)[0]?.cure).toBeTruthy();
+    }
+  });
+
+  test('firmware without a tree, or with one that cannot be read', () => {
+    const model = shippedModel('one-endpoint');
+    const none = { tables: new Map<string, Uint8Array>(), origin: 'nowhere' };
+    expect(ruled(inputOf(model, { firmware: none }))).toEqual(['emulator-firmware']);
+    const damaged = { ...none, tree: Uint8Array.of(0xd0, 0x0d, 0xfe, 0xed, 0, 0, 0, 8) };
+    expect(ruled(inputOf(model, { firmware: damaged }))).toEqual(['emulator-firmware']);
+  });
+});
+
+describe('the tree that the kernel is given', () => {
+  const blob = buildFirmware(shippedModel('one-endpoint')).dtb ?? new Uint8Array();
+  const given = (seed: string): Uint8Array =>
+    chosenTree(blob, { cmdline: 'a b', initrd: [0x5000_0000n, 0x5000_1000n], seed });
+
+  test('has command line, initramfs and a seed in /chosen, and is else the same', () => {
+    const { tree } = readFdt(given('x'));
+    const chosen = findPath(tree, '/chosen');
+    expect(decodeString(chosen?.bytes('bootargs') ?? new Uint8Array())).toBe('a b');
+    expect(decodeU64s(chosen?.bytes('linux,initrd-start') ?? new Uint8Array())).toEqual([
+      0x5000_0000n,
+    ]);
+    expect(decodeU64s(chosen?.bytes('linux,initrd-end') ?? new Uint8Array())).toEqual([
+      0x5000_1000n,
+    ]);
+    const before = findPath(readFdt(blob).tree, '/chosen');
+    expect(chosen?.bytes('stdout-path')).toEqual(before?.bytes('stdout-path'));
+    expect([...tree.children].map(({ name }) => name)).toEqual(
+      [...readFdt(blob).tree.children].map(({ name }) => name),
+    );
+  });
+
+  test('depends on the seed and on nothing else', () => {
+    expect(given('x')).toEqual(given('x'));
+    expect(given('x')).not.toEqual(given('y'));
+  });
+});
+
+const WHERE = {
+  pc: 0xffff_8000_8000_0000n,
+  el: 1,
+  instructions: 5_000_000n,
+  nanoseconds: 5_000_000n,
+  lastLines: ['the last'],
+};
+const outcome = (kind: 'off' | 'asleep' | 'budget' | 'reset'): Outcome => ({ kind, ...WHERE });
+
+describe('how a run ended', () => {
+  const report = parseReport('[    0.000000] Booting Linux\n');
+
+  test.each([
+    ['asleep', 'silent', /asleep \(WFI\) .* at 0xffff800080000000 \(EL1\)/u],
+    ['budget', 'time-limit', /budget of instructions/u],
+    ['off', 'machine-exited', /powered off .* before its init script/u],
+    ['reset', 'machine-exited', /reset/u],
+  ] as const)('%s: %s', (kind, expected, detail) => {
+    const ending = emulatorEnding(report, [], { kind: 'outcome', outcome: outcome(kind) });
+    expect(ending.kind).toBe(expected);
+    expect(ending.detail).toMatch(detail);
+    expect(ending.tail).toEqual(['[    0.000000] Booting Linux']);
+  });
+
+  test('a panic goes before the reset that it makes', () => {
+    const panic = { text: 'Kernel panic - not syncing', meaning: { code: 'panic' as const } };
+    const stop = { kind: 'outcome', outcome: outcome('reset') } as const;
+    expect(emulatorEnding(report, [panic], stop)).toMatchObject({
+      kind: 'panic',
+      detail: 'Kernel panic - not syncing',
+    });
+  });
+});
+
+/** A CPU that only counts: each run uses its budget up, and sleeps as long. */
+function counter(end?: { at: number; outcome: Outcome }): Emulator {
+  const core = { retired: 0n };
+  const run = ({ budget, signal }: { budget: number; signal?: AbortSignal }): Promise<Outcome> => {
+    if (signal?.aborted === true) return Promise.resolve({ kind: 'aborted', ...WHERE });
+    core.retired += BigInt(budget);
+    if (end !== undefined && core.retired >= end.at) return Promise.resolve(end.outcome);
+    const instructions = core.retired;
+    return Promise.resolve({ ...outcome('budget'), instructions, nanoseconds: 2n * instructions });
+  };
+  return { core, run } as unknown as Emulator;
+}
+
+describe('limits', () => {
+  const limits = { guestSeconds: 10, instructions: 4e9, silence: 1e9 };
+
+  test('the machine ends by itself', async () => {
+    const end = { at: 2e8, outcome: outcome('off') };
+    const stop = await runWithin(counter(end), limits, () => 0n);
+    expect(stop).toEqual({ kind: 'outcome', outcome: end.outcome });
+  });
+
+  test('silence since the last line', async () => {
+    const stop = await runWithin(counter(), limits, () => 500_000_000n);
+    expect(stop).toMatchObject({ kind: 'silent', instructions: 1e9 });
+    expect(stop.outcome.instructions).toBe(1_500_000_000n);
+  });
+
+  test("instructions in all, and seconds of the guest's time", async () => {
+    const talks = counter();
+    const last = (emulator: Emulator) => (): bigint => emulator.core.retired;
+    expect(await runWithin(talks, limits, last(talks))).toMatchObject({
+      kind: 'outcome',
+      outcome: { kind: 'budget', instructions: 4_000_000_000n },
+    });
+    const sleeps = counter();
+    const stop = await runWithin(sleeps, { ...limits, guestSeconds: 1 }, last(sleeps));
+    expect(stop).toMatchObject({ kind: 'time-limit', seconds: 1 });
+    expect(stop.outcome.nanoseconds).toBe(1_000_000_000n);
+  });
+
+  test('a signal ends it', async () => {
+    const run = runWithin(counter(), limits, () => 0n, AbortSignal.abort());
+    await expect(run).rejects.toBeInstanceOf(BootAborted);
+  });
+});
