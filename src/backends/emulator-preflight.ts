@@ -1,3 +1,4 @@
+import { readTableHeader } from '../acpi/index.ts';
 import { FormatError, hex, showRange, sizeOf } from '../bytes/index.ts';
 import {
   EMULATOR_GICC_BASE,
@@ -23,13 +24,20 @@ const RAM_MIN = 128n << 20n;
 const PAGE_SIZE = 4096n;
 
 /** What the emulator cannot do with a topology. */
-export function emulatorPreflight({ model, firmware }: BootInput): Diagnostic[] {
+export function emulatorPreflight(
+  { model, firmware }: BootInput,
+  kind: 'device-tree' | 'acpi' = 'device-tree',
+): Diagnostic[] {
   if (model.arch !== 'arm64') {
     const message = `the board is ${model.board}: the emulator's CPU is an arm64 one`;
     const cure = 'boot it with `--backend qemu` or `--backend model`';
     return [obstacle('emulator-board', model.place, message, cure)];
   }
-  return [...machine(model), ...devices(model), ...tree(model, firmware)];
+  return [
+    ...machine(model),
+    ...devices(model),
+    ...(kind === 'acpi' ? tables(model, firmware) : tree(model, firmware)),
+  ];
 }
 
 function machine(model: Model): Diagnostic[] {
@@ -89,6 +97,34 @@ function tree({ place }: Model, { tree: blob }: FirmwareImages): Diagnostic[] {
     const what = `nobody can put a command line into this device tree: ${error.message}`;
     return [obstacle(rule, place, what, 'build it with dtc or with `viommu-topo build`')];
   }
+}
+
+function tables(model: Model, { tables: blobs }: FirmwareImages): Diagnostic[] {
+  const rule = 'emulator-firmware';
+  const cure = 'build the firmware from the topology, or take the tree';
+  if (!blobs.has('MCFG')) {
+    const message = 'there is no MCFG, so that a guest finds no PCI host';
+    return [obstacle(rule, model.place, message, cure)];
+  }
+  const found: Diagnostic[] = [];
+  for (const [name, bytes] of blobs) {
+    try {
+      readTableHeader(bytes);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      const message = `${name} cannot be put into a root table: ${error.message}`;
+      found.push(obstacle(rule, model.place, message, cure));
+    }
+  }
+  // ACPI has no word for such a region: VIOT has none, and RMR is IORT's.
+  for (const { id, via, place } of model.reserved) {
+    if (via.includes('probe')) continue;
+    const message = `only a device tree can tell of region ${id}`;
+    found.push(
+      obstacle('emulator-region', place, message, 'let PROBE tell of it, or take the tree'),
+    );
+  }
+  return found;
 }
 
 function obstacle(

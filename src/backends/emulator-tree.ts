@@ -20,15 +20,19 @@ const RNG_SEED_BYTES = 64;
  *
  * @throws FormatError `fdt/…` for what is no tree
  */
-export function chosenTree(blob: Uint8Array, { cmdline, initrd, seed }: Chosen): Uint8Array {
+export function chosenTree(blob: Uint8Array, given: Chosen): Uint8Array {
   const { tree, bootCpuid, memReserve } = readFdt(blob);
-  const chosen = findPath(tree, '/chosen') ?? tree.add(new FdtNode('chosen'));
+  fillChosen(findPath(tree, '/chosen') ?? tree.add(new FdtNode('chosen')), given);
+  return writeFdt(tree, { names: 'lax', bootCpuid, memReserve });
+}
+
+/** What every boot puts into /chosen. */
+export function fillChosen(chosen: FdtNode, { cmdline, initrd, seed }: Chosen): void {
   chosen
     .set('bootargs', str(cmdline))
     .set('linux,initrd-start', u64cells(initrd[0]))
     .set('linux,initrd-end', u64cells(initrd[1]))
     .set('rng-seed', rngSeed(seed));
-  return writeFdt(tree, { names: 'lax', bootCpuid, memReserve });
 }
 
 function rngSeed(seed: string): Uint8Array {

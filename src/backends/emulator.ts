@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { sizeOf } from '../bytes/index.ts';
-import { attach, coreModule, Emulator } from '../emulator/index.ts';
+import { attach, coreModule, Emulator, type BootFiles } from '../emulator/index.ts';
 import {
   bootCmdline,
   buildInitramfs,
@@ -27,6 +27,7 @@ import {
   type Observation,
 } from '../scenario/index.ts';
 import type { Diagnostic, Model } from '../topology/index.ts';
+import { stubTree, uefiImage } from './emulator-acpi.ts';
 import { emulatorEnding, type Stop } from './emulator-ending.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
 import { runWithin } from './emulator-run.ts';
@@ -42,6 +43,8 @@ import { ConsoleWatch } from './qemu-console.ts';
 export interface EmulatorBackendOptions {
   /** Kernel, modules and userspace for arm64. */
   readonly guest: Guest;
+  /** Which firmware the guest is given; default: the device tree where there is one. */
+  readonly firmware?: 'device-tree' | 'acpi';
   readonly bootOptions?: BootOptionSet;
   /** More kernel parameters. */
   readonly append?: readonly string[];
@@ -63,7 +66,8 @@ const SILENCE = 4e9;
 export function emulatorBackend(options: EmulatorBackendOptions): Backend {
   return {
     name: 'emulator',
-    preflight: (input): Promise<readonly Diagnostic[]> => Promise.resolve(emulatorPreflight(input)),
+    preflight: (input): Promise<readonly Diagnostic[]> =>
+      Promise.resolve(emulatorPreflight(input, kindOf(input, options))),
     run: (input, hooks) => run(input, hooks, options),
   };
 }
@@ -106,12 +110,15 @@ async function run(
     Array.from(made.disks, ([id, { image }]) => [id, diskSha256(image, readBytes(image.size))]),
   );
   const guest = observeGuest(model, report, log, reference);
+  const seen = new Map(report.firmware);
+  // Beside ACPI tables there is a tree with nothing but /chosen, which describes nothing.
+  if (made.passed.tree === undefined) seen.delete('fdt');
   return {
     capabilities: MODEL_CAPABILITIES,
     device: { ...made.recorder.finish(), audit: made.audit.finish() },
     guest: withBacking(model, guest, made.disks),
-    firmware: compareFirmware(made.passed, report.firmware),
-    described: describeSeen(model, made.passed, report.firmware, report.release),
+    firmware: compareFirmware(made.passed, seen),
+    described: describeSeen(model, made.passed, seen, report.release),
     ending: emulatorEnding(report, log, stop),
     environment: {
       ...environmentOf(input, options, made, stop),
@@ -131,7 +138,7 @@ async function prepare(
   hooks: BootHooks,
   options: EmulatorBackendOptions,
 ): Promise<Run> {
-  const { model, seed, firmware } = input;
+  const { model, seed } = input;
   hooks.progress?.('emulator: building the machine');
   const disks = new Map<string, ModelDisk>();
   const heard = { lastLine: 0n };
@@ -175,12 +182,11 @@ async function prepare(
     modules: modulesFor(model),
     plan: formatPlan(bootPlan(model, (id) => disks.get(id)?.image.size ?? 0n, options.patience)),
   });
-  const cmdline = bootCmdline('arm64', options.bootOptions ?? 'fast', options.append);
-  const tree = firmware.tree ?? new Uint8Array();
+  const { dtb, passed } = firmwareOf(input, options, emulator);
   emulator.load({
     kernel: await readFile(options.guest.kernel),
     initrd: initramfs,
-    dtb: (start, limit) => chosenTree(tree, { cmdline, initrd: [start, limit], seed }),
+    dtb,
   });
   return {
     emulator,
@@ -189,8 +195,43 @@ async function prepare(
     audit,
     console,
     lastLine: () => heard.lastLine,
-    passed: { tree, tables: new Map(), origin: firmware.origin },
+    passed,
     initramfsSha256: sha256(initramfs),
+  };
+}
+
+function kindOf({ firmware }: BootInput, options: EmulatorBackendOptions): 'device-tree' | 'acpi' {
+  return options.firmware ?? (firmware.tree === undefined ? 'acpi' : 'device-tree');
+}
+
+/** The firmware of one kind, and how the kernel is told of it. ACPI tables are in RAM afterwards. */
+function firmwareOf(
+  input: BootInput,
+  options: EmulatorBackendOptions,
+  { memory }: Emulator,
+): { readonly dtb: BootFiles['dtb']; readonly passed: FirmwareImages } {
+  const { model, seed, firmware } = input;
+  const { origin, tables, tree = new Uint8Array() } = firmware;
+  const acpi = kindOf(input, options) === 'acpi';
+  // There are no runtime services behind the system table.
+  const append = [...(acpi ? ['efi=noruntime'] : []), ...(options.append ?? [])];
+  const cmdline = bootCmdline('arm64', options.bootOptions ?? 'fast', append);
+  if (!acpi) {
+    return {
+      dtb: (start, limit) => chosenTree(tree, { cmdline, initrd: [start, limit], seed }),
+      passed: { tree, tables: new Map(), origin },
+    };
+  }
+  const [ram] = memory.windows();
+  const start = ram?.gpa ?? 0n;
+  const uefi = uefiImage(model, tables.values(), {
+    start,
+    end: start + BigInt(ram?.bytes.length ?? 0) - 1n,
+  });
+  ram?.bytes.set(uefi.bytes, Number(uefi.base - start));
+  return {
+    dtb: (from, limit) => stubTree(uefi, { cmdline, initrd: [from, limit], seed }),
+    passed: { tables, origin },
   };
 }
 
@@ -229,6 +270,7 @@ function environmentOf(
   { outcome }: Stop,
 ): Omit<Environment, 'timings' | 'serialLog'> {
   const [image] = guest.packages;
+  const kind = passed.tree === undefined ? 'acpi' : 'device-tree';
   return {
     backend: 'emulator',
     kernel: {
@@ -237,9 +279,11 @@ function environmentOf(
       origin: image === undefined ? guest.kernel : `${image.package} ${image.version}`,
     },
     initramfsSha256,
-    machine: 'our own devices and CPU (AArch64 in WebAssembly), device tree',
+    machine: `our own devices and CPU (AArch64 in WebAssembly), ${kind}`,
     firmware: passed.origin,
-    command: ['viommu-topo', 'boot', model.file, '--backend', 'emulator'],
+    command: `viommu-topo boot --backend emulator --firmware-kind ${kind}`
+      .split(' ')
+      .concat(model.file),
     seed,
     notes: [`${outcome.instructions} instructions, ${emulator.core.ram.length >> 20} MiB of RAM`],
   };

@@ -71,7 +71,7 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
     .addOption(
       new Option(
         '--firmware-kind <kind>',
-        'model: which of the two (default: the tree, if any)',
+        'model, emulator: which of the two (default: the tree, if any)',
       ).choices(['device-tree', 'acpi']),
     )
     .option('--firmware-from <dir>', 'firmware that build wrote there and somebody edited')
@@ -231,7 +231,10 @@ class Runner {
     }
     const guest = await this.#guest(model, progress);
     const bootOptions = stockCmdline === true ? 'stock' : 'fast';
-    if (backend === 'emulator') return emulatorBackend({ guest, bootOptions, append });
+    if (backend === 'emulator') {
+      const kind = firmwareKind === undefined ? {} : { firmware: firmwareKind };
+      return emulatorBackend({ guest, bootOptions, append, ...kind });
+    }
     return qemuBackend({
       guest,
       ...(qemu === undefined ? {} : { qemu }),
