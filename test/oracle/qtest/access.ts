@@ -9,7 +9,17 @@ import {
 } from '../../../src/spec/virtio-iommu.ts';
 import type { QtestEdu } from '../../support/qtest-board.ts';
 import type { Random } from '../../sim/random.ts';
-import { BASE, BUFFER_SIZE, FILLER, LAST_ADDRESS, PAGE, SCRATCH, SCRATCH_SIZE } from './layout.ts';
+import {
+  BASE,
+  BUFFER_SIZE,
+  FILLER,
+  LAST_ADDRESS,
+  MESSAGE_AT,
+  MSI,
+  PAGE,
+  SCRATCH,
+  SCRATCH_SIZE,
+} from './layout.ts';
 import { ACCESS_DEVIATIONS } from './other-deviations.ts';
 import type { Ours } from './ours.ts';
 import type { Side } from './side.ts';
@@ -94,7 +104,8 @@ export class Accesses {
       this.#ours.dma(edu.rid).read(hiOf(iova), loOf(iova), new Uint8Array(length));
       edu.load(iova, at, length);
     } else {
-      const at = Number(iova % 64n);
+      const isMessage = iova >= MSI.start && iova <= MSI.end;
+      const at = isMessage ? MESSAGE_AT : Number(iova % 64n);
       this.#write(access, at);
       edu.store(iova, at, length);
     }

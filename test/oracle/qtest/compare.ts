@@ -12,6 +12,7 @@ import {
   FATAL_DEVIATIONS,
   RING_DEVIATIONS,
 } from './other-deviations.ts';
+import { MSI } from './layout.ts';
 import { Ours } from './ours.ts';
 import { Round, type World } from './round.ts';
 import { Side, type Answer, type Wire } from './side.ts';
@@ -61,7 +62,6 @@ export interface Outlived {
 
 const ROUND = 2_000;
 const EDUS = 4;
-const MSI = { start: 0xfee0_0000n, end: 0xfeef_ffffn };
 /** Seconds, far more than it takes: to start, and for each request. */
 const START_TIME = 120;
 const REQUEST_TIME = 0.02;

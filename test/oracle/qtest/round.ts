@@ -20,7 +20,16 @@ import type { Random } from '../../sim/random.ts';
 import { Accesses, type Count } from './access.ts';
 import { REQUEST_DEVIATIONS, type RequestDeviation } from './deviations.ts';
 import { Generator } from './generate.ts';
-import { BUFFER_SIZE, DUMP, FILLER, PATTERN, SCRATCH, SCRATCH_SIZE } from './layout.ts';
+import {
+  BUFFER_SIZE,
+  DUMP,
+  FILLER,
+  MESSAGE,
+  MESSAGE_AT,
+  PATTERN,
+  SCRATCH,
+  SCRATCH_SIZE,
+} from './layout.ts';
 import { BREAKING_DEVIATIONS } from './other-deviations.ts';
 import type { Ours } from './ours.ts';
 import type { Answer, Side, Wire } from './side.ts';
@@ -81,6 +90,7 @@ export class Round {
     const { ours, theirs, endpoints } = world;
     this.#generator = new Generator(random, ours.device, endpoints);
     this.#pattern = this.#noise(BUFFER_SIZE);
+    this.#pattern.set(MESSAGE, MESSAGE_AT);
     this.#accesses = new Accesses(ours, theirs, this.#pattern, count);
   }
 
