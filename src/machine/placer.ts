@@ -83,6 +83,7 @@ export class Placer {
     if (owner === undefined) return;
     owner.device.addEndpoint({
       id: placement.endpointId,
+      ...(unit.hostSide === undefined || alias ? {} : { port: unit.hostSide.port }),
       reserved: reservedRegions(this.#model, {
         viommu: placement.viommu,
         ...(unit.pci === undefined ? {} : { host: unit.pci.at.host }),
@@ -102,7 +103,8 @@ export class Placer {
     }
     unit.placed = this.#known.get(keyOf(now))?.placement ?? now;
     if (unit.translates && unit.route !== undefined) {
-      unit.route.way = { translation: device.translation, endpointId: now.endpointId };
+      const translation = unit.hostSide?.behind(device) ?? device.translation;
+      unit.route.way = { translation, endpointId: now.endpointId };
     }
   }
 }

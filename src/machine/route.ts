@@ -1,9 +1,9 @@
 import { ACCESS_READ, ACCESS_WRITE, TRANSLATED, type Translator } from '../memory/index.ts';
-import type { Translation } from '../iommu/index.ts';
 
 /** Where the accesses of one device go now. */
 export interface Way {
-  readonly translation: Translation;
+  /** The vIOMMU; for a passed-through device the host's IOMMU, which follows it. */
+  readonly translation: Translator;
   readonly endpointId: number;
 }
 

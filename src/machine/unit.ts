@@ -4,6 +4,7 @@ import type { PciFunction, PciHost as PciHostBridge } from '../pci/index.ts';
 import type { Endpoint, PciHost, Viommu } from '../topology/index.ts';
 import type { MmioTransport, VirtioCore } from '../virtio/index.ts';
 import type { Placement } from './coverage.ts';
+import type { HostSide } from './passthrough.ts';
 import type { Route } from './route.ts';
 
 /** A host bridge of the topology, and what plays it. */
@@ -27,6 +28,8 @@ export interface Unit {
   readonly route?: Route;
   /** False: the device does not go through its vIOMMU, though that knows it (no ACCESS_PLATFORM). */
   readonly translates: boolean;
+  /** The host that the device is passed through from. */
+  readonly hostSide?: HostSide;
   /** A bridge below which functions lose their own requester IDs. */
   readonly conventional?: boolean;
   /** What the topology says of it, when it is an endpoint. */

@@ -18,6 +18,7 @@ import type { CoverageIndex } from './coverage.ts';
 import { makeFunction, makeVirtio, ringOptions } from './devices.ts';
 import type { InterruptLines } from './interrupts.ts';
 import type { MachineOptions } from './options.ts';
+import { hostSideOf } from './passthrough.ts';
 import { Route } from './route.ts';
 import type { MachineHost, Unit } from './unit.ts';
 
@@ -63,7 +64,9 @@ function access(endpoint: Endpoint): NonNullable<VirtioOptions['accessPlatform']
 
 /** Kinds that go through their vIOMMU whatever they negotiate. */
 function translates(endpoint: Endpoint): boolean {
-  const { device } = endpoint;
+  const { device, passthrough } = endpoint;
+  // The host's IOMMU asks nobody.
+  if (passthrough !== undefined) return true;
   return device === undefined || device.accessPlatform || !device.kind.startsWith('virtio-');
 }
 
@@ -99,6 +102,7 @@ export function pciEndpoint(
     route,
     translates: translates(endpoint),
     endpoint,
+    ...hostSideOf(endpoint, memory),
     ...(core === undefined ? {} : { core }),
     ...(engine === undefined ? {} : { engine }),
   };
@@ -120,7 +124,16 @@ export function platformEndpoint(shop: Workshop, endpoint: Endpoint): Unit | und
     dma: new TranslatedDma(shop.memory, route, 0),
   });
   const mmio = mmioPart(shop, id, core, location, 2);
-  return { id, kind: 'endpoint', mmio, core, route, translates: translates(endpoint), endpoint };
+  return {
+    id,
+    kind: 'endpoint',
+    mmio,
+    core,
+    route,
+    translates: translates(endpoint),
+    endpoint,
+    ...hostSideOf(endpoint, shop.memory),
+  };
 }
 
 /** Memory that only doorbells stand beside. */

@@ -1,6 +1,12 @@
 import { contains, overlaps, type Range } from '../bytes/index.ts';
 import { linuxPciName } from '../spec/pci.ts';
-import type { Doorbell, Endpoint, Model, PciHost } from '../topology/index.ts';
+import {
+  hostRegions,
+  type Doorbell,
+  type Endpoint,
+  type Model,
+  type PciHost,
+} from '../topology/index.ts';
 import { isAt, placeName } from './names.ts';
 import type { GuestDevice, Observation } from './observation.ts';
 
@@ -126,6 +132,9 @@ export function expectedRegions(model: Model, endpoints: readonly Endpoint[]): E
       regions.push({ range, type: shown, what: `region ${id}` });
     }
     const doorbell = doorbellOf(model, endpoint);
+    for (const range of hostRegions(model, endpoint)) {
+      regions.push({ range, type: 'reserved', what: `host of ${endpoint.id}` });
+    }
     const msiByProbe = own.some((region) => region.type === 'msi' && region.via.includes('probe'));
     if (doorbell?.delivery === 'reserved') {
       regions.push({ range: doorbell.window, type: 'msi', what: `doorbell ${doorbell.id}` });

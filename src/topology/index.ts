@@ -16,6 +16,7 @@ export {
   hostPath,
   type Descriptions,
 } from './describe/index.ts';
+export { hostRegions } from './passthrough.ts';
 export { computeCoverage, lookUpCoverage } from './resolve/index.ts';
 export { checkFacts, rules } from './rules/index.ts';
 export { INPUT_RULES } from './input-rules.ts';

@@ -32,7 +32,14 @@ const Q35 = [
 ];
 
 /** For other backends, or other kernels than Debian's 6.12. */
-const ELSEWHERE = ['direct-region', 'platform-device', 'segments', 'granule-64k', 'large'];
+const ELSEWHERE = [
+  'direct-region',
+  'passthrough',
+  'platform-device',
+  'segments',
+  'granule-64k',
+  'large',
+];
 
 test('every shipped topology is in one of the lists', () => {
   const names = readdirSync(new URL('../../topologies', import.meta.url))
@@ -52,7 +59,7 @@ test('what QEMU cannot hold is refused before anything starts, with an alternati
   };
   for (const name of [...ARM64, ...Q35, 'direct-region'])
     expect([name, await refused(name)]).toEqual([name, []]);
-  for (const name of ['platform-device', 'segments', 'granule-64k', 'large']) {
+  for (const name of ['passthrough', 'platform-device', 'segments', 'granule-64k', 'large']) {
     expect([name, (await refused(name)).length > 0]).toEqual([name, true]);
   }
 });

@@ -53,6 +53,15 @@ function* kinds({ model }: Wish): Iterable<Finding> {
   }
 }
 
+/** The simulated host IOMMU is ours; QEMU's `vfio-pci` needs a device of this very machine. */
+function* passedThrough({ model }: Wish): Iterable<Finding> {
+  if (!onQemu(model)) return;
+  for (const { id, passthrough, place, places } of model.endpoints) {
+    if (passthrough === undefined) continue;
+    yield { place: places['passthrough'] ?? place, message: `${id} is passed through from a host` };
+  }
+}
+
 function* conventional({ model }: Wish): Iterable<Finding> {
   if (!onQemu(model)) return;
   for (const endpoint of model.endpoints) {
@@ -228,6 +237,15 @@ export const endpointRules: readonly PreflightRule[] = [
     effect: 'The device would be missing from the machine.',
     cure: `Use virtio-blk, virtio-net, virtio-rng, edu, e1000e, nvme or xhci. ${MODEL_BACKEND}`,
     check: kinds,
+  },
+  {
+    id: 'qemu-passthrough',
+    summary: 'No endpoint is passed through from a simulated host.',
+    severity: 'error',
+    effect:
+      'QEMU would emulate the device: no mapping is relayed, and no limit of the host is met.',
+    cure: `${MODEL_BACKEND} Or leave \`passthrough\` out.`,
+    check: passedThrough,
   },
   {
     id: 'qemu-conventional-bridge',

@@ -87,7 +87,7 @@ export const reservedRegions: Promised = {
   id: 'reserved-regions',
   title: 'the reserved regions of each group are those declared, and no others',
   explanation:
-    'The exact set in /sys/kernel/iommu_groups/N/reserved_regions: MSI doorbells delivered as reserved regions, regions of PROBE, regions of the device tree; and where no MSI region is given, the software MSI window that Linux adds by itself.',
+    'The exact set in /sys/kernel/iommu_groups/N/reserved_regions: MSI doorbells delivered as reserved regions, regions of PROBE (among them those of the host an endpoint is passed through from), regions of the device tree; and where no MSI region is given, the software MSI window that Linux adds by itself.',
   judge: (model, observation) =>
     seenGroups(model, observation).map((seen) => judgeRegions(model, seen)),
 };

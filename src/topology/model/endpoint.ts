@@ -13,8 +13,22 @@ export interface Endpoint {
   readonly endpointId?: number;
   /** Whether the file states the ID. */
   readonly explicitId: boolean;
+  /** The device is the host's: the mappings of its domain are relayed there. */
+  readonly passthrough?: Passthrough;
   readonly place: Place;
   readonly places: Readonly<Record<string, Place>>;
+}
+
+/** What the IOMMU of the host can do, as VFIO type 1 tells it. */
+export interface Passthrough {
+  /** Bit n: pages of 2^n bytes. */
+  readonly pageSizeMask: bigint;
+  /** I/O virtual addresses that can be mapped. */
+  readonly aperture: Range;
+  /** Mappings at once. */
+  readonly mappings: number;
+  /** Addresses in the aperture that the host keeps for itself. */
+  readonly reserved: readonly Range[];
 }
 
 export interface PciLocation {

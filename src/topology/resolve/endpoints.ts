@@ -23,6 +23,7 @@ import {
   NOT_TRANSLATED,
   ONE_LOCATION,
 } from './problems.ts';
+import { passthroughOf } from './passthrough.ts';
 import { checkDisk } from './sizes.ts';
 
 const DISK_SIZE_DEFAULT = 16n << 20n;
@@ -61,6 +62,7 @@ export function resolveEndpoints(
         ...(device === undefined ? {} : { device }),
         ...(viommu === undefined ? {} : { viommu }),
         ...(endpointId === undefined ? {} : { endpointId }),
+        ...passthroughOf(input),
         explicitId: input['endpoint-id'] !== undefined,
         place: context.idPlace('endpoints', index),
         places: context.places('endpoints', index),

@@ -146,6 +146,13 @@ export const NOT_TRANSLATED: InputRule = rule(
   'name a vIOMMU, or leave the ID out',
 );
 
+export const PASSTHROUGH: InputRule = rule(
+  'passthrough',
+  'what is passed through is one device behind a vIOMMU, and its host can map what the guest needs',
+  'nothing is built: the mappings of the guest could not be relayed to the host',
+  'put the device behind a vIOMMU, or widen what its host can map',
+);
+
 export const HOST_VIOMMU_UNSTATED: InputRule = rule(
   'host-viommu-unstated',
   'with several vIOMMUs (or doorbells) each host says which one is its own',
@@ -202,6 +209,7 @@ export const RESOLVE_RULES: readonly InputRule[] = [
   DISK_SIZE,
   ENDPOINT_ID_RANGE,
   NOT_TRANSLATED,
+  PASSTHROUGH,
   HOST_VIOMMU_UNSTATED,
   BOARD_LACKS,
   REGION_SCOPE,

@@ -13,6 +13,7 @@ import { resolveExpectations } from './expect.ts';
 import { resolveFirmware } from './firmware.ts';
 import { resolveHosts } from './hosts.ts';
 import { resolveGic, resolveGuest, resolveMemory } from './machine.ts';
+import { checkPassthrough } from './passthrough.ts';
 import { resolveRegions } from './regions.ts';
 import { defineViommus, resolveViommus } from './viommus.ts';
 
@@ -66,5 +67,6 @@ export function resolve(
     place: context.place(),
   };
   checkConflicts(context, model);
+  checkPassthrough(context, model);
   return { model, diagnostics: context.diagnostics, partial: context.partial };
 }

@@ -1,5 +1,6 @@
 import type { Facts, Finding, Rule } from '../facts.ts';
 import type { Doorbell, Endpoint, Model } from '../model.ts';
+import { hostRegions } from '../passthrough.ts';
 import { probeRegionsOf } from './support/doorbells.ts';
 import { linux } from './support/text.ts';
 
@@ -33,7 +34,8 @@ export const probeTooSmall: Rule = {
       const listed = list.some(
         (it) => doorbell !== undefined && it.range.start === doorbell.window.start,
       );
-      const count = list.length + (doorbell !== undefined && !listed ? 1 : 0);
+      const own = list.length + (doorbell !== undefined && !listed ? 1 : 0);
+      const count = own + hostRegions(model, endpoint).length;
       const offered = viommu.features.includes('PROBE');
       const need = count * RESV_MEM_BYTES;
       if (count === 0 || (offered && need <= viommu.probeSize)) continue;

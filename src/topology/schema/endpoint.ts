@@ -41,6 +41,32 @@ const device = abbreviated(
   },
 );
 
+const hostMap = section('The host it is passed through from.', {
+  enabled: s.flag('Whether it is passed through; default true.').optional(),
+  'page-sizes': list(
+    'Sizes of the pages that the host can map: [4K, 2M]; default 4K.',
+    s.u64('A power of two.', 1n),
+  ).optional(),
+  aperture: s
+    .range64('I/O virtual addresses that the host can map; default 0x0-0x7f_ffff_ffff, 39 bits.')
+    .optional(),
+  mappings: s
+    .u32('Mappings that the host keeps at once; default 65535, as VFIO type 1.', 1)
+    .optional(),
+  reserved: list(
+    'Ranges inside the aperture that the host keeps for itself, such as its MSI doorbell.',
+    s.range64('Addresses, both ends included.'),
+  ).optional(),
+});
+
+const passthrough = abbreviated(
+  'Whether it is a device of the host, to whose IOMMU the mappings are relayed: true, or a map of ' +
+    'what that can do.',
+  'enabled',
+  hostMap,
+  { type: 'boolean' },
+);
+
 export const endpoint = section('Something that issues DMA.', {
   id: s.name('Name of the endpoint, unique in the file.'),
   at: s.bdfRange('PCI function (00:02.0), or functions from-to (00:08.0-00:0f.7).').optional(),
@@ -67,6 +93,7 @@ export const endpoint = section('Something that issues DMA.', {
         'the host; platform devices: above all PCI segments.',
     )
     .optional(),
+  passthrough: passthrough.optional(),
 });
 
 export type EndpointInput = z.output<typeof endpoint>;

@@ -191,6 +191,11 @@ const CASES: readonly Case[] = [
     rules: ['qemu-device-kind'],
   },
   {
+    what: 'a passed-through disk',
+    text: VIRT + V + ends('id: disk0, at: 00:02.0, device: virtio-blk, passthrough: true'),
+    rules: ['qemu-passthrough'],
+  },
+  {
     what: 'a device behind a PCIe-to-PCI bridge',
     text: `${VIRT}${bridges('id: br, kind: pcie-pci-bridge, at: 00:04.0, buses: 0x01-0x01')}${V}${ends('id: disk0, at: 01:02.0, device: virtio-blk')}`,
     rules: ['qemu-conventional-bridge'],

@@ -10,6 +10,7 @@ const files = readdirSync('topologies').filter((name) => name.endsWith('.yaml'))
 const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'granule-64k.yaml': ['qemu-board'],
   'large.yaml': ['qemu-board'],
+  'passthrough.yaml': ['qemu-passthrough'],
   'platform-device.yaml': ['qemu-board'],
   'segments.yaml': ['qemu-board'],
 };
