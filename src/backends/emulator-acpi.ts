@@ -13,6 +13,8 @@ const PAGE = BigInt(efi.EFI_PAGE_SIZE);
 const VENDOR = 0x100;
 const CONFIGURATION = 0x200;
 const MEMORY_MAP = 0x300;
+/** The root of a list, empty: the driver of the ITS keeps its tables from a next kernel with it. */
+const RESERVATIONS = 0x400;
 const TABLES = 0x1000n;
 
 /** UCS-2, with its end. */
@@ -49,13 +51,20 @@ export function uefiImage(model: Model, tables: Iterable<Uint8Array>, ram: Range
     revision: efi.EFI_2_70_SYSTEM_TABLE_REVISION,
     headerSize: efi.EFI_SYSTEM_TABLE.size,
     firmwareVendor: base + BigInt(VENDOR),
-    numberOfTableEntries: 1n,
+    numberOfTableEntries: 2n,
     configurationTable: base + BigInt(CONFIGURATION),
   });
   bytes.set(systemTable, 0);
   bytes.set(VENDOR_NAME, VENDOR);
-  bytes.set(efi.EFI_ACPI_20_TABLE_GUID, CONFIGURATION);
-  new DataView(bytes.buffer).setBigUint64(CONFIGURATION + 16, acpi.rsdpAddress, true);
+  const data = new DataView(bytes.buffer);
+  for (const [index, [guid, address]] of [
+    [efi.EFI_ACPI_20_TABLE_GUID, acpi.rsdpAddress] as const,
+    [efi.LINUX_EFI_MEMRESERVE_TABLE_GUID, base + BigInt(RESERVATIONS)] as const,
+  ].entries()) {
+    const at = CONFIGURATION + index * efi.EFI_CONFIGURATION_TABLE_SIZE;
+    bytes.set(guid, at);
+    data.setBigUint64(at + guid.length, address, true);
+  }
   bytes.set(map, MEMORY_MAP);
   bytes.set(acpi.bytes, Number(TABLES));
   return {

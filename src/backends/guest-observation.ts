@@ -57,13 +57,14 @@ export function observeGuest(
 ): GuestObservation {
   const inventory = report.inventories.at(-1);
   const names = namesOf(model);
+  const places = platformNames(inventory);
   return {
     started: report.release !== undefined,
     completed: report.complete,
     ...(report.release === undefined ? {} : { kernel: report.release }),
     iommus: (inventory?.iommus ?? []).map(({ name, at, devices }) => ({
       name,
-      device: at,
+      device: places.get(at) ?? at,
       endpoints: devices,
     })),
     groups: (inventory?.groups ?? []).map(({ id, type, devices, reserved }) => ({
@@ -82,6 +83,15 @@ export function observeGuest(
     faultChecks: faultChecksOf(model, report, names),
     log,
   };
+}
+
+/** ACPI calls platform devices `LNRO0005:00`; a topology knows them by their base address. */
+function platformNames(inventory: GuestInventory | undefined): Map<string, string> {
+  return new Map(
+    (inventory?.platform ?? []).flatMap(({ at, base }): [string, string][] =>
+      base === undefined ? [] : [[at, `${base.toString(16)}.mmio`]],
+    ),
+  );
 }
 
 /** Endpoint ids by the name the plan gave them. */
