@@ -12,9 +12,6 @@ import { unsupported } from '../machine/index.ts';
 import type { BootInput, FirmwareImages } from '../scenario/index.ts';
 import type { Diagnostic, Gic, Model } from '../topology/index.ts';
 
-/** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
-export const TREE_MAX = 2 * 2 ** 20;
-
 /** WebAssembly's pages. */
 const RAM_UNIT = 0x1_0000n;
 /** Kernel, initramfs and tree of a stock guest leave nothing to run in below this. */

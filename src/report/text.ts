@@ -27,6 +27,11 @@ export function renderVerdict(verdict: Verdict, options: TextOptions): string {
     lines.push(...renderPromise(promise, style, options.verbose === true));
   }
   if (verdict.causes.length > 0) lines.push('', ...renderCauses(verdict.causes, style));
+  const { tail } = verdict.ending;
+  if (tail !== undefined) {
+    lines.push('', style.bold('The last lines of the console'));
+    for (const line of tail) lines.push(style.dim(`  ${printable(line)}`));
+  }
   lines.push('', ...renderEnvironment(verdict.environment, style));
   const colour = verdict.outcome === 'pass' ? style.green : style.red;
   lines.push('', style.bold(colour(printable(verdict.summary))));

@@ -12,7 +12,8 @@ export interface Verdict {
   readonly promises: readonly PromiseResult[];
   /** Why, when it failed; the first is the likeliest. */
   readonly causes: readonly Cause[];
-  readonly ending: Pick<Ending, 'kind' | 'detail'>;
+  /** With the last lines of the console when the guest did not come to its end. */
+  readonly ending: Pick<Ending, 'kind' | 'detail'> & Partial<Pick<Ending, 'tail'>>;
   readonly environment: Environment;
   /** The one line a verdict ends with. */
   readonly summary: string;
@@ -23,13 +24,13 @@ export function judge(model: Model, observation: Observation): Verdict {
   const promises = PROMISES.flatMap((promise) => judgePromise(promise, model, observation) ?? []);
   const failures = promises.filter(({ outcome }) => outcome === 'fail');
   const causes = findCauses(model, observation, failures);
-  const { kind, detail } = observation.ending;
+  const { kind, detail, tail } = observation.ending;
   return {
     topology: { name: model.name, file: model.file },
     outcome: failures.length === 0 ? 'pass' : 'fail',
     promises,
     causes,
-    ending: { kind, detail },
+    ending: { kind, detail, ...(kind === 'completed' || tail.length === 0 ? {} : { tail }) },
     environment: observation.environment,
     summary: summarise(model, promises, failures, causes, observation.environment),
   };

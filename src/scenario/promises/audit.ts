@@ -9,11 +9,10 @@ function strayItem(
   strays: readonly Stray[],
   expected: string,
 ): Item {
-  const looked = `${audit.accesses} accesses looked at`;
   return judged(count === 0, {
     subject: 'all endpoints',
     expected,
-    seen: count === 0 ? `none of ${looked}` : `${count} of ${looked}`,
+    seen: `${count === 0 ? 'all' : audit.accesses - count} of ${audit.accesses} accesses keep to it`,
     evidence: few(strays, ({ event, why }) => ({
       source: 'device',
       text: `${event.text ?? `${event.kind} (event ${event.order})`}: ${why}`,
