@@ -12,7 +12,10 @@ function strayItem(
   return judged(count === 0, {
     subject: 'all endpoints',
     expected,
-    seen: `${count === 0 ? 'all' : audit.accesses - count} of ${audit.accesses} accesses keep to it`,
+    seen:
+      count === 0
+        ? `${audit.accesses} accesses looked at, all right`
+        : `${count} of ${audit.accesses} accesses looked at`,
     evidence: few(strays, ({ event, why }) => ({
       source: 'device',
       text: `${event.text ?? `${event.kind} (event ${event.order})`}: ${why}`,
