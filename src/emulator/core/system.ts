@@ -23,6 +23,7 @@ import {
   SR_FPSR,
   SR_HOST,
   SR_NZCV,
+  SR_PAR,
   SR_PLAIN,
   SR_SCTLR,
   SPSEL,
@@ -46,11 +47,23 @@ import { hostFor } from './access.ts';
 import { sysregRead, sysregWrite } from './host.ts';
 import { flushAll, flushLocal, flushPage } from './tlb.ts';
 import { readTimerControl, readTimerValue, ticks, writeTimerValue } from './timer.ts';
-import { sysreg } from './walk.ts';
+import {
+  FSC_PERMISSION,
+  MAY_READ,
+  MAY_WRITE,
+  sysreg,
+  walk,
+  walkedLevel,
+  walkedMay,
+  walkedTo,
+} from './walk.ts';
 
 /** SCTLR_EL1 bits that would change what this core does: WXN, E0E, EE, A. */
 const SCTLR_UNSUPPORTED: u64 = (1 << 19) | (1 << 24) | (1 << 25) | (1 << 1);
 const ZVA_BYTES: u32 = 64;
+/** PAR_EL1 after a translation: normal memory, written back, inner shareable; bit 11 is RES1. */
+const PAR_NORMAL: u64 = 0xff00000000000b80;
+const PAR_FAILED: u64 = 0x801;
 
 /**
  * System instructions: insn[31:22] is 1101010100.
@@ -245,7 +258,7 @@ function writeSpecial(insn: u32, slot: u32, value: u64, clock: u64, ip: u32): bo
   }
 }
 
-/** SYS: TLBI, DC, IC; AT is not implemented and stops. */
+/** SYS: TLBI, DC, IC, AT. */
 function maintenance(insn: u32, ip: u32): bool {
   const crn = (insn >>> 12) & 15;
   const crm = (insn >>> 8) & 15;
@@ -257,6 +270,10 @@ function maintenance(insn: u32, ip: u32): bool {
   }
   if (crn == 7) {
     if (crm == 4 && fromUser && op2 == 1) return zero(insn, ip);
+    if (crm == 8 && ((insn >>> 16) & 7) == 0 && op2 < 4) {
+      addressTranslate(getX(rd(insn)), op2);
+      return true;
+    }
     // IC IALLUIS, IALLU, IVAU; DC IVAC, ISW, CVAC, CSW, CVAU, CIVAC, CISW: memory is coherent.
     if (crm == 1 || crm == 5 || crm == 6 || crm == 10 || crm == 11 || crm == 14) return true;
     return refuse(insn, ip);
@@ -266,6 +283,20 @@ function maintenance(insn: u32, ip: u32): bool {
   if (op2 & 1) flushPage(getX(rd(insn)));
   else flushAll();
   return lookAround(ip);
+}
+
+/** AT S1E1R, S1E1W, S1E0R, S1E0W: PAR_EL1 says where an access would go, or why it would not. */
+function addressTranslate(address: u64, op2: u32): void {
+  const fault = walk(address, op2 & 2 ? 0 : 1);
+  let status: u32 = fault & 63;
+  if (!fault) {
+    if (walkedMay & (op2 & 1 ? MAY_WRITE : MAY_READ)) {
+      setSysreg(SR_PAR, PAR_NORMAL | (walkedTo & 0x0000fffffffff000));
+      return;
+    }
+    status = FSC_PERMISSION + walkedLevel;
+  }
+  setSysreg(SR_PAR, PAR_FAILED | (status << 1));
 }
 
 /** DC ZVA */

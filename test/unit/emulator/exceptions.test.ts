@@ -213,6 +213,21 @@ describe('translation', () => {
     expect(core.ram[0x60_0000]).toBe(0);
   });
 
+  // AT S1E1R, S1E1W and S1E0R of x0. Linux asks so in its handler of faults.
+  test.each([
+    ['a read', 0xd508_7800, PAGE_RW, 0xff00_0000_0000_0b80n | (RAM + 0x60_0000n)],
+    ['a write', 0xd508_7820, PAGE_RW, 0xff00_0000_0000_0b80n | (RAM + 0x60_0000n)],
+    ['a write to what is read-only', 0xd508_7820, PAGE_RW | READ_ONLY, 0x801n | (0x0fn << 1n)],
+    ['a read by EL0', 0xd508_7840, PAGE_RW, 0x801n | (0x0fn << 1n)],
+    ['a read without an entry', 0xd508_7800, 0n, 0x801n | (0x07n << 1n)],
+  ])('AT, for %s: PAR_EL1 has the answer, and nothing faults', (_, word, bits, par) => {
+    const entry = bits === 0n ? 0n : (RAM + 0x60_0000n) | bits;
+    const core = mapped([word, A64.HVC], entry);
+    expect(core.run(10)).toBe(layout.STOP_HVC);
+    expect(core.pc).toBe(RAM + 8n);
+    expect(sysreg(core, layout.SR_PAR)).toBe(par);
+  });
+
   test('an instruction in a page that must not be executed', () => {
     const core = mapped([], (RAM + 0x60_0000n) | PAGE_RW | (1n << 53n));
     core.pc = RAM + PAGE;
