@@ -12,6 +12,12 @@ import { unsupported } from '../machine/index.ts';
 import type { BootInput, FirmwareImages } from '../scenario/index.ts';
 import type { Diagnostic, Gic, Model } from '../topology/index.ts';
 
+/**
+ * Linux maps no tree of more than 2 MiB (Documentation/arch/arm64/booting.rst); /chosen needs some
+ * of them.
+ */
+const TREE_MAX = 2 * 2 ** 20 - 0x4000;
+
 /** WebAssembly's pages. */
 const RAM_UNIT = 0x1_0000n;
 /** Kernel, initramfs and tree of a stock guest leave nothing to run in below this. */
@@ -85,6 +91,10 @@ function tree({ place }: Model, { tree: blob }: FirmwareImages): Diagnostic[] {
   const rule = 'emulator-firmware';
   if (blob === undefined) {
     return [obstacle(rule, place, 'there is no device tree', 'set `firmware.device-tree: true`')];
+  }
+  if (blob.length > TREE_MAX) {
+    const what = `the device tree has ${blob.length} bytes, Linux takes 2 MiB with the command line`;
+    return [obstacle(rule, place, what, 'describe fewer devices, or boot with the tables')];
   }
   try {
     readFdt(blob);

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
+import { findAcpiTables, readRsdp } from '../../../src/acpi/index.ts';
 import { builtImages } from '../../../src/backends/index.ts';
+import { stubTree, uefiImage } from '../../../src/backends/emulator-acpi.ts';
 import { emulatorEnding } from '../../../src/backends/emulator-ending.ts';
 import { emulatorPreflight } from '../../../src/backends/emulator-preflight.ts';
 import { runWithin } from '../../../src/backends/emulator-run.ts';
@@ -59,6 +61,63 @@ describe('preflight', () => {
     expect(ruled(inputOf(model, { firmware: none }))).toEqual(['emulator-firmware']);
     const damaged = { ...none, tree: Uint8Array.of(0xd0, 0x0d, 0xfe, 0xed, 0, 0, 0, 8) };
     expect(ruled(inputOf(model, { firmware: damaged }))).toEqual(['emulator-firmware']);
+  });
+});
+
+describe('ACPI without a UEFI', () => {
+  const model = shippedModel('several-endpoints');
+  const tables = [...inputOf(model).firmware.tables.values()];
+  const ram = { start: 0x4000_0000n, end: 0x5fff_ffffn };
+  const image = uefiImage(model, tables, ram);
+
+  test('the system table leads to an RSDP, and that to every table', () => {
+    expect(image.base).toBe(0x5ff0_0000n);
+    const data = new DataView(image.bytes.buffer);
+    const at = (address: bigint): number => Number(address - image.base);
+    expect(image.systemTable).toBe(image.base);
+    expect(Buffer.from(image.bytes.subarray(0, 8)).toString('latin1')).toBe('IBI SYST');
+    expect(data.getBigUint64(104, true)).toBe(2n);
+    const configuration = at(data.getBigUint64(112, true));
+    const rsdp = at(data.getBigUint64(configuration + 16, true));
+    expect(readRsdp(image.bytes.subarray(rsdp)).problems).toEqual([]);
+    const found = findAcpiTables([{ base: image.base, bytes: image.bytes }]);
+    expect(found.tables.map(({ signature }) => signature).toSorted()).toEqual(
+      ['APIC', 'DSDT', 'FACP', 'GTDT', 'IORT', 'MCFG', 'VIOT'].toSorted(),
+    );
+  });
+
+  test('the memory map is all of RAM, and says where the tables are', () => {
+    const { at, size } = image.memoryMap;
+    const data = new DataView(image.bytes.buffer, Number(at - image.base), size);
+    const ranges = Array.from({ length: size / 40 }, (_, n) => [
+      data.getUint32(40 * n, true),
+      data.getBigUint64(40 * n + 8, true),
+      data.getBigUint64(40 * n + 24, true) * 4096n,
+    ]);
+    expect(ranges).toEqual([
+      [7, 0x4000_0000n, 0x1ff0_0000n],
+      [9, 0x5ff0_0000n, 0x10_0000n],
+    ]);
+  });
+
+  test('the tree has /chosen and nothing else, or Linux would not take the tables', () => {
+    const given = { cmdline: 'a', initrd: [1n, 2n] as const, seed: '' };
+    const { tree } = readFdt(stubTree(image, given));
+    expect([...tree.children].map(({ name }) => name)).toEqual(['chosen']);
+    const start = findPath(tree, '/chosen')?.bytes('linux,uefi-system-table');
+    expect(decodeU64s(start ?? new Uint8Array())).toEqual([image.base]);
+  });
+
+  test('too many tables, and what ACPI has no word for, are refused', () => {
+    const large = new Uint8Array(2 ** 20);
+    large.set(tables[0] ?? []);
+    new DataView(large.buffer).setUint32(4, large.length, true);
+    expect(() => uefiImage(model, [large], ram)).toThrow(RangeError);
+    const regions = emulatorPreflight(inputOf(shippedModel('direct-region')), 'acpi');
+    expect(regions.map(({ rule }) => rule)).toEqual(['emulator-region']);
+    const none = { tables: new Map<string, Uint8Array>(), origin: 'nowhere' };
+    const without = emulatorPreflight(inputOf(model, { firmware: none }), 'acpi');
+    expect(without.map(({ rule }) => rule)).toEqual(['emulator-firmware']);
   });
 });
 
