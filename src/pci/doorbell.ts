@@ -13,6 +13,7 @@ import {
   X86_MSI_SIZE,
   X86_MSI_VECTOR_MASK,
 } from '../spec/msix.ts';
+import { GIC_SPI_FIRST } from '../spec/gicv2.ts';
 
 /** Something that devices write to, to interrupt a CPU. Addresses are guest-physical, below 2^53. */
 export interface MsiDoorbell {
@@ -25,8 +26,6 @@ export interface MsiDoorbell {
   write(address: number, value: number, requester: number): boolean;
 }
 
-/** Interrupt of the lowest interrupt ID that is shared. */
-const SPI_FIRST = 32;
 const SPI_LIMIT = 1020;
 
 /** GICv2m frame: one page, a write to one register of which raises an SPI (Arm SBSA). */
@@ -46,12 +45,12 @@ export class GicV2m implements MsiDoorbell {
     spis: { readonly base: number; readonly count: number },
     raise: (spi: number, requester: number) => void,
   ) {
-    const last = SPI_FIRST + spis.base + spis.count - 1;
+    const last = GIC_SPI_FIRST + spis.base + spis.count - 1;
     if (spis.base < 0 || spis.count < 1 || last >= SPI_LIMIT) {
       throw new RangeError(`GICv2m: ${spis.count} SPIs from ${spis.base} on`);
     }
     this.base = Number(base);
-    this.#first = SPI_FIRST + spis.base;
+    this.#first = GIC_SPI_FIRST + spis.base;
     this.#count = spis.count;
     this.#raise = raise;
   }
@@ -60,7 +59,7 @@ export class GicV2m implements MsiDoorbell {
     const offset = address - this.base;
     if (offset < 0 || offset >= this.size) return false;
     const inside = value >= this.#first && value < this.#first + this.#count;
-    if (offset === V2M_MSI_SETSPI_NS && inside) this.#raise(value - SPI_FIRST, requester);
+    if (offset === V2M_MSI_SETSPI_NS && inside) this.#raise(value - GIC_SPI_FIRST, requester);
     return true;
   }
 

@@ -28,12 +28,11 @@ import type {
   ReadContext,
   TransportView,
 } from './view.ts';
+import { GIC_SPI_FIRST } from '../../spec/gicv2.ts';
 
 const HID_VIRTIO_MMIO = 'LNRO0005';
 /** PNP0A08 as an integer: little-endian in the namespace, big-endian in print. */
 const EISA_PNP0A08 = 0x080a_d041n;
-/** Interrupt ID of SPI 0; GSIs of arm64 are interrupt IDs. */
-const SPI_FIRST = 32;
 const FOUR_GIB = 1n << 32n;
 
 type AcpiFirmware = Extract<GuestFirmware, { kind: 'acpi' }>;
@@ -147,7 +146,7 @@ class AcpiView implements FirmwareView {
     if (its !== undefined) return its;
     for (const entry of this.#madt?.entries ?? []) {
       if (entry.kind !== 'gic-msi-frame') continue;
-      const first = entry.spiBase - SPI_FIRST;
+      const first = entry.spiBase - GIC_SPI_FIRST;
       const spis = { start: first, end: first + entry.spiCount - 1 };
       return { kind: 'gicv2m', frame: entry.base, ...(entry.spiCount > 0 ? { spis } : {}) };
     }
@@ -242,7 +241,7 @@ function routesOf({ names }: AmlDevice, arm: boolean): Map<string, number> {
     if (!Array.isArray(row)) continue;
     const [address, pin, , gsi] = (row as readonly AmlValue[]).map(integer);
     if (address === undefined || gsi === undefined) continue;
-    routes.set(`${address >>> 16}/${pin ?? 0}`, arm ? gsi - SPI_FIRST : gsi);
+    routes.set(`${address >>> 16}/${pin ?? 0}`, arm ? gsi - GIC_SPI_FIRST : gsi);
   }
   return routes;
 }
@@ -257,7 +256,7 @@ function transportView(device: AmlDevice, arm: boolean): TransportView[] {
     {
       base: range.start,
       size,
-      ...(gsi === undefined ? {} : { interrupt: arm ? gsi - SPI_FIRST : gsi }),
+      ...(gsi === undefined ? {} : { interrupt: arm ? gsi - GIC_SPI_FIRST : gsi }),
     },
   ];
 }

@@ -25,9 +25,9 @@ import type { MsiAnswer } from '../firmware/view.ts';
 import type { Vector } from '../interrupts.ts';
 import type { Kernel } from '../kernel.ts';
 import type { PciFound } from './function.ts';
+import { GIC_SPI_FIRST } from '../../spec/gicv2.ts';
 
 const BAR_MASK = 7;
-const SPI_FIRST = 32;
 const AT = PCI_MSIX_ENTRY.offsets;
 
 /** Interrupts that a driver set up. */
@@ -191,6 +191,6 @@ function allocate(kernel: Kernel, answer: MsiAnswer, handler: () => void): Vecto
 /** The frame itself says which SPIs it has. */
 function frameSpis(kernel: Kernel, frame: bigint): { start: number; end: number } {
   const typer = kernel.bus.read(Number(frame) + V2M_MSI_TYPER, 4);
-  const first = ((typer >>> V2M_MSI_TYPER_BASE_SHIFT) & 0x3ff) - SPI_FIRST;
+  const first = ((typer >>> V2M_MSI_TYPER_BASE_SHIFT) & 0x3ff) - GIC_SPI_FIRST;
   return { start: first, end: first + (typer & 0x3ff) - 1 };
 }

@@ -3,12 +3,11 @@ import type { Board, Doorbell, Gic } from '../model.ts';
 import type { DoorbellInput } from '../schema/machine.ts';
 import type { Context } from './context.ts';
 import { BOARD_LACKS } from './problems.ts';
+import { GIC_SPI_FIRST } from '../../spec/gicv2.ts';
 
 const BASES = { its: 0x808_0000n, gicv2m: 0x802_0000n, x86: 0xfee0_0000n } as const;
 const V2M_SIZE = 0x1000n;
 const X86_SIZE = 0x10_0000n;
-/** The interrupt ID of SPI 0. */
-const SPI_FIRST = 32;
 
 export function resolveDoorbells(context: Context, board: Board, gic: Gic | undefined): Doorbell[] {
   return (context.input.doorbells ?? []).flatMap((input, index) => {
@@ -45,10 +44,10 @@ function doorbell(context: Context, input: DoorbellInput, index: number): Doorbe
   const frame = { start: base, end: base + size - 1n };
   if (input.kind === 'x86') return { ...common, frame, window: frame };
   const ids = input.spis ?? { start: 80, end: 143 };
-  if (ids.start < SPI_FIRST) {
+  if (ids.start < GIC_SPI_FIRST) {
     const spis = context.place('doorbells', index, 'spis');
     context.report(BOARD_LACKS, spis, `interrupt ID ${ids.start} is no SPI: they begin at 32`);
   }
-  const spis = { base: Math.max(0, ids.start - SPI_FIRST), count: ids.end - ids.start + 1 };
+  const spis = { base: Math.max(0, ids.start - GIC_SPI_FIRST), count: ids.end - ids.start + 1 };
   return { ...common, frame, window: frame, spis };
 }
