@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { registerBoot } from './commands/boot.ts';
+import { registerBoot } from './commands/boot/index.ts';
 import { registerBuild } from './commands/build.ts';
 import { registerCheck } from './commands/check.ts';
 import { registerGuest } from './commands/guest.ts';
+import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
 import { registerSchema } from './commands/schema.ts';
 import type { CommandContext } from './context.ts';
@@ -26,6 +27,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err });
   const context: CommandContext = { io, exit };
+  registerInit(program, context);
   registerCheck(program, context);
   registerBuild(program, context);
   registerBoot(program, context);

@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { EXIT } from '../../exit.ts';
+import { addBootOptions, checkOptions, type BootOptions } from './options.ts';
+import { load } from './ready.ts';
+import { runBoots } from './runner.ts';
+
+/** `viommu-topo boot`: stock guests on topologies, and verdicts. */
+export function registerBoot(program: Command, { io, exit }: CommandContext): void {
+  const command = program
+    .command('boot')
+    .description('boot a stock guest on a topology and judge what it shows')
+    .argument('<file...>', 'topologies, booted one after the other');
+  addBootOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viommu-topo boot topologies/one-endpoint.yaml
+  viommu-topo boot topologies/*.yaml --backend model
+  viommu-topo boot topologies/q35-*.yaml --format junit -o verdicts.xml
+  viommu-topo build its.yaml -o out && $EDITOR out/topology.dts && dtc -o out/topology.dtb out/topology.dts
+  viommu-topo boot its.yaml --firmware-from out
+
+Exit codes: 0 all promises kept, 1 some broken, 2 a file or argument is wrong, 3 the machine lacks
+something. The console log is kept when a verdict failed; its path is in the verdict.`,
+    )
+    .action(async (files: string[], options: BootOptions) => {
+      checkOptions(options);
+      // All files are read before the first guest starts: a typo in the last one is told at once.
+      const boots = files.map((file) => load(file, io, options));
+      const verdicts = await runBoots(boots, io, options);
+      exit(verdicts.every(({ outcome }) => outcome === 'pass') ? EXIT.OK : EXIT.VERDICT);
+    });
+}

@@ -1,0 +1,100 @@
+import { renderVerdict, verdictJson, verdictsJunit } from '../../../report/index.ts';
+import type { BootHooks, DeviceEvent, Verdict } from '../../../scenario/index.ts';
+import { writeResult } from '../../files.ts';
+import type { Io } from '../../io.ts';
+import type { BootOptions } from './options.ts';
+import type { Ready } from './ready.ts';
+
+/** What an output is made from. */
+export interface OutputParts {
+  readonly io: Io;
+  readonly options: BootOptions;
+  /** Must be called before something is printed while a guest runs. */
+  readonly clearProgress: () => void;
+}
+
+/** Somebody who wants to know of boots: prints, writes files, draws. All parts are optional. */
+export interface Output {
+  /** A line of a guest's console. */
+  console?(boot: Ready, line: string): void;
+  /** What the device did; only backends that can see it tell of it. */
+  event?(boot: Ready, event: DeviceEvent): void;
+  /** A boot is over; in the order of the files. */
+  verdict?(verdict: Verdict, boot: Ready): void;
+  /** All boots are over. */
+  end?(verdicts: readonly Verdict[]): void;
+}
+
+/** Answers undefined when the options do not ask for it. */
+export type MakeOutput = (parts: OutputParts) => Output | undefined;
+
+/** One line for each output. */
+const OUTPUTS: readonly MakeOutput[] = [consoleOutput, textOutput, fileOutput];
+
+/** The outputs that the options ask for. */
+export function outputsFor(parts: OutputParts): Output[] {
+  return OUTPUTS.flatMap((make) => make(parts) ?? []);
+}
+
+/** What a backend is to tell, so that all outputs hear it. Nothing that nobody listens to. */
+export function hooksOf(
+  outputs: readonly Output[],
+  boot: Ready,
+): Pick<BootHooks, 'console' | 'event'> {
+  const lines = outputs.filter((output) => output.console !== undefined);
+  const events = outputs.filter((output) => output.event !== undefined);
+  return {
+    ...(lines.length === 0
+      ? {}
+      : { console: (line): void => lines.forEach((output) => output.console?.(boot, line)) }),
+    ...(events.length === 0
+      ? {}
+      : { event: (event): void => events.forEach((output) => output.event?.(boot, event)) }),
+  };
+}
+
+/** `--console` */
+function consoleOutput({ io, options, clearProgress }: OutputParts): Output | undefined {
+  if (options.console !== true) return undefined;
+  return {
+    console: (_, line) => {
+      clearProgress();
+      io.err(`${line}\n`);
+    },
+  };
+}
+
+/** Verdicts for the terminal: as they come, or, when a file gets them in another form, at the end. */
+function textOutput({ io, options }: OutputParts): Output | undefined {
+  const { format, output, verbose } = options;
+  const print = (verdict: Verdict): void =>
+    io.out(renderVerdict(verdict, { color: io.colorOut, verbose: verbose === true }));
+  if (format === 'text') return { verdict: print };
+  return output === undefined ? undefined : { end: (verdicts) => verdicts.forEach(print) };
+}
+
+/** JSON and JUnit at the end, whole; with -o into a file. */
+function fileOutput({ io, options }: OutputParts): Output | undefined {
+  const { format, output } = options;
+  if (format === 'text' && output === undefined) return undefined;
+  return {
+    end: (verdicts) => {
+      const text = format === 'text' ? plain(verdicts) : machineReadable(format, verdicts);
+      if (output === undefined) io.out(text);
+      else writeResult(output, text);
+    },
+  };
+}
+
+function plain(verdicts: readonly Verdict[]): string {
+  return verdicts
+    .map((verdict) => renderVerdict(verdict, { color: false, verbose: true }))
+    .join('\n');
+}
+
+function machineReadable(format: 'json' | 'junit', verdicts: readonly Verdict[]): string {
+  if (format === 'junit') return verdictsJunit(verdicts);
+  // One verdict is an object, several are an array of them.
+  const [first, ...rest] = verdicts.map(verdictJson);
+  return rest.length === 0 ? (first ?? 'null') : `[${[first, ...rest].join(',\n')}]\n`;
+}
