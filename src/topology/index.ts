@@ -23,4 +23,11 @@ export { INPUT_RULES } from './input-rules.ts';
 export type { InputRule } from './input-rule.ts';
 export { jsonSchema } from './schema/topology.ts';
 export { TEMPLATES, templateNames } from './source/extend.ts';
+export {
+  STARTER_DEVICES_MAX,
+  STARTER_MACHINES,
+  starterTopology,
+  type StarterMachine,
+  type StarterWishes,
+} from './starter.ts';
 export { readBounded, type BoundedRead } from './source/read-bounded.ts';
