@@ -49,7 +49,7 @@ describe('a first topology', () => {
     const text = starterTopology(asked as StarterWishes).replaceAll(/^# (reserved|  - )/gmu, '$1');
     const { model, diagnostics } = parseTopology(text, 'first.yaml');
     expect(diagnostics).toEqual([]);
-    expect(model?.regions.length).toBe(1);
+    expect(model?.reserved.length).toBe(1);
   });
 
   test('refuses numbers out of range, and a vIOMMU with nothing behind it', () => {
