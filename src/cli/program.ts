@@ -4,6 +4,7 @@ import { registerBoot } from './commands/boot/index.ts';
 import { registerBuild } from './commands/build.ts';
 import { registerCheck } from './commands/check.ts';
 import { registerGuest } from './commands/guest.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
 import { registerSchema } from './commands/schema.ts';
@@ -33,6 +34,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerBoot(program, context);
   registerInspect(program, context);
   registerGuest(program, context);
+  registerDoctor(program, context);
   registerSchema(program, context);
   for (const command of program.commands) inherit(command, io);
   program.addHelpText(

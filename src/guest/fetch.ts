@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type AptPackage, withApt } from './apt.ts';
@@ -92,6 +92,18 @@ export async function fetchGuest(arch: GuestArch, options: FetchOptions = {}): P
     if (made === undefined) throw unusable(home);
     return made;
   });
+}
+
+/** Every whole guest in the cache, by the name of its directory, such as `arm64-6.12`. */
+export async function cachedGuests(cache = cacheDirectory()): Promise<ReadonlyMap<string, Guest>> {
+  const root = join(cache, 'guests');
+  const names = await readdir(root).catch(() => []);
+  const guests = new Map<string, Guest>();
+  for (const name of names.toSorted((a, b) => a.localeCompare(b))) {
+    const guest = name.startsWith('.') ? undefined : await load(join(root, name));
+    if (guest !== undefined) guests.set(name, guest);
+  }
+  return guests;
 }
 
 type Request = FetchOptions & { readonly cache: string; readonly arch: GuestArch };

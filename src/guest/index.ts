@@ -10,7 +10,14 @@ export {
   type AptRequest,
   type PrivateApt,
 } from './apt.ts';
-export { DEFAULT_SERIES, fetchGuest, guestName, type FetchOptions, type Guest } from './fetch.ts';
+export {
+  cachedGuests,
+  DEFAULT_SERIES,
+  fetchGuest,
+  guestName,
+  type FetchOptions,
+  type Guest,
+} from './fetch.ts';
 export { customGuest } from './custom.ts';
 export { type GuestArch } from './manifest.ts';
 export { ModuleTree, type KernelModule } from './modules.ts';
