@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { registerBoot } from './commands/boot/index.ts';
 import { registerBuild } from './commands/build.ts';
 import { registerCheck } from './commands/check.ts';
+import { registerGraph } from './commands/graph.ts';
 import { registerGuest } from './commands/guest.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerInit } from './commands/init.ts';
@@ -31,6 +32,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerInit(program, context);
   registerCheck(program, context);
   registerBuild(program, context);
+  registerGraph(program, context);
   registerBoot(program, context);
   registerInspect(program, context);
   registerGuest(program, context);

@@ -8,3 +8,4 @@ export { DIAGNOSTICS_SCHEMA, VERDICT_SCHEMA, diagnosticsJson, verdictJson } from
 export { verdictsJunit } from './junit.ts';
 export { printable, styleFor, type Style } from './style.ts';
 export { renderVerdict, type TextOptions } from './text.ts';
+export { topologyDot, topologySvg } from './graph/index.ts';

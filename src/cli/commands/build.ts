@@ -2,7 +2,7 @@ import { readFdt, printDts, writeFdt } from '../../fdt/index.ts';
 import { buildFirmware, mergeDeviceTree, writeOutputs } from '../../firmware/index.ts';
 import type { Command } from 'commander';
 import { bootScript, preflight, scriptProducts } from '../../qemu/index.ts';
-import { renderDiagnostics } from '../../report/index.ts';
+import { renderDiagnostics, topologySvg } from '../../report/index.ts';
 import type { KernelVersion, Model } from '../../topology/index.ts';
 import { kernelVersion } from '../arguments.ts';
 import { InputError } from '../exit.ts';
@@ -32,7 +32,7 @@ export function registerBuild(program: Command, { io }: CommandContext): void {
       'after',
       `
 Writes topology.dtb, topology.dts, viot.aml and the tables that go with it, topology.json (everything
-resolved) and boot.sh, as far as the board has them. All files appear, or none. The same topology
+resolved), topology.svg (a picture) and boot.sh, as far as the board has them. All files appear, or none. The same topology
 gives the same bytes.
 
 Examples:
@@ -45,7 +45,7 @@ Examples:
         ...(options.kernelVersion ? { kernel: options.kernelVersion } : {}),
         force: options.force === true,
       });
-      const files = outputs(model, options.baseDtb, io);
+      const files = await outputs(model, options.baseDtb, io);
       await writeOutputs(options.output, files, {
         products: files.has('boot.sh') ? scriptProducts(model) : [],
       });
@@ -57,13 +57,14 @@ Examples:
     });
 }
 
-function outputs(
+async function outputs(
   model: Model,
   baseDtb: string | undefined,
   io: Io,
-): ReadonlyMap<string, Uint8Array | string> {
+): Promise<ReadonlyMap<string, Uint8Array | string>> {
   const firmware = buildFirmware(model);
   const files = new Map(firmware.files);
+  files.set('topology.svg', await topologySvg(model));
   if (baseDtb !== undefined) {
     const { tree } = firmware.description;
     if (tree === undefined) {

@@ -120,6 +120,7 @@ describe('build', () => {
         'topology.dtb',
         'topology.dts',
         'topology.json',
+        'topology.svg',
         'viot.aml',
       ]),
     );
