@@ -20,7 +20,10 @@ export async function writeAptConfig(
     sourcesFile(mirror, suites, arch, keyring ?? mirror.signedBy),
   );
   // Backports have priority 100 of their own accord, which would hide them behind older versions.
-  await writeFile(join(root, 'etc/preferences'), 'Package: *\nPin: version *\nPin-Priority: 900\n');
+  await writeFile(
+    join(root, 'etc/preferences'),
+    'Package: *\nPin: release c=main\nPin-Priority: 900\n',
+  );
   await writeFile(join(root, 'status'), '');
   const config = join(root, 'apt.conf');
   await writeFile(config, aptConfig(root, arch));

@@ -49,6 +49,8 @@ export interface PrivateApt {
   /** The candidate (highest) version of each package; absent ones are left out. */
   show(packages: readonly string[]): Promise<AptRecord[]>;
   download(packages: readonly string[]): Promise<AptPackage[]>;
+  /** Packages and all they depend on, as for an empty machine; recommended ones are left out. */
+  downloadAll(packages: readonly string[]): Promise<AptPackage[]>;
 }
 
 const OTHER_KERNEL =
@@ -150,7 +152,56 @@ function opened(root: string, config: string, request: Omit<AptRequest, 'package
       }
       return done;
     },
+    downloadAll: (packages) => downloadClosure(root, config, packages, request),
   };
+}
+
+async function downloadClosure(
+  root: string,
+  config: string,
+  packages: readonly string[],
+  request: Omit<AptRequest, 'packages'>,
+): Promise<AptPackage[]> {
+  const { signal } = request;
+  const simulate = ['-c', config, '--simulate', '--no-install-recommends', 'install', ...packages];
+  const names = parseSimulation(await runText('apt-get', simulate, { signal }));
+  const text = await runText('apt-cache', ['-c', config, 'show', ...names], { signal });
+  const records = text.split(/\n\s*\n/u).flatMap((paragraph) => parseRecord(paragraph) ?? []);
+  const archives = await cacheSubdirectory(root, 'debs');
+  const absent: AptRecord[] = [];
+  for (const record of records)
+    if (!(await isWhole(debPath(archives, record), record))) absent.push(record);
+  request.onProgress?.(`fetching ${absent.length} of ${records.length} packages`);
+  if (absent.length > 0) {
+    const incoming = await cacheSubdirectory(archives, 'incoming');
+    const wanted = absent.map((one) => `${one.package}=${one.version}`);
+    await aptGet(config, ['download', ...wanted], signal, incoming);
+    for (const record of absent) {
+      // apt names its files the same way.
+      const file = debPath(incoming, record);
+      if (await exists(file)) await rename(file, debPath(archives, record));
+    }
+    await rm(incoming, { recursive: true, force: true });
+  }
+  const done: AptPackage[] = [];
+  for (const record of records) done.push(await verified(debPath(archives, record), record));
+  return done;
+}
+
+/** `name=version` of what apt would install; its lines are `Inst name (version origin [arch])`. */
+export function parseSimulation(text: string): string[] {
+  return Array.from(
+    text.matchAll(/^Inst ([a-z0-9][a-z0-9+.-]*)(?::\S+)? (?:\[\S*\] )?\((\S+) /gmu),
+    ([, name = '', version = '']) => `${name}=${version}`,
+  );
+}
+
+function debPath(dir: string, { package: name, version, arch }: AptRecord): string {
+  return join(dir, `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`);
+}
+
+async function isWhole(path: string, { sha256 }: AptRecord): Promise<boolean> {
+  return (await exists(path)) && (await sha256File(path)) === sha256;
 }
 
 async function downloadOne(
@@ -159,16 +210,21 @@ async function downloadOne(
   record: AptRecord,
   signal: AbortSignal | undefined,
 ): Promise<AptPackage> {
-  const { package: name, version, arch } = record;
-  const path = join(archives, `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`);
-  if (!(await exists(path)) || (await sha256File(path)) !== record.sha256) {
+  const path = debPath(archives, record);
+  if (!(await isWhole(path, record))) {
     const incoming = await cacheSubdirectory(archives, 'incoming');
-    await aptGet(config, ['download', `${name}=${version}`], signal, incoming);
+    await aptGet(config, ['download', `${record.package}=${record.version}`], signal, incoming);
     const [file] = (await readdir(incoming)).filter((entry) => entry.endsWith('.deb'));
     if (file !== undefined) await rename(join(incoming, file), path);
     await rm(incoming, { recursive: true, force: true });
   }
-  const sha256 = await sha256File(path);
+  return verified(path, record);
+}
+
+/** A file of the cache that is what the signed index says; another one is removed. */
+async function verified(path: string, record: AptRecord): Promise<AptPackage> {
+  const { package: name, version, arch } = record;
+  const sha256 = (await exists(path)) ? await sha256File(path) : 'none (it did not come)';
   if (sha256 !== record.sha256) {
     await rm(path, { force: true });
     throw new EnvironmentError(

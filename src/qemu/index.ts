@@ -5,6 +5,8 @@ export {
   qemuAtLeast,
   showQemuVersion,
 } from './version.ts';
+export { cachedQemu, fetchQemu, type FetchedQemu, type FetchQemuOptions } from './fetch.ts';
+export { findVfioUserQemu, type VfioUserQemuOptions } from './vfio-user-program.ts';
 export { findQemu, type QemuArch, type QemuProgram } from './find.ts';
 export { queryCapabilities, type QemuCapabilities } from './capabilities.ts';
 export { QemuError, showStory, shellWord, type QemuErrorCode, type QemuStory } from './error.ts';

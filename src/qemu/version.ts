@@ -8,6 +8,9 @@ export interface QemuVersion {
 /** The oldest QEMU this project drives: virtio-iommu has `boot-bypass` and VIOT since 7.0. */
 export const OLDEST_QEMU: QemuVersion = { major: 7, minor: 2, micro: 0 };
 
+/** The first QEMU with a client of vfio-user (`vfio-user-pci`). */
+export const VFIO_USER_QEMU: QemuVersion = { major: 10, minor: 1, micro: 0 };
+
 /** The version in the first line of `--version`, or undefined when that is not QEMU speaking. */
 export function parseQemuVersion(text: string): QemuVersion | undefined {
   const match = /^QEMU emulator version (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?/m.exec(text);
