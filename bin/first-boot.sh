@@ -1,13 +1,14 @@
 #!/bin/sh
-# From a fresh clone to a verdict: installs what is needed, builds, fetches a stock guest, boots it.
+# From a fresh clone to a verdict: builds, fetches a stock guest, boots it inside Node.
 #   npm run first-boot [-- TOPOLOGY [boot options]]
+# Beyond Node and what every Debian has (apt-get, dpkg-deb) it needs xz, for the guest's modules.
 set -eu
 cd "$(dirname "$0")/.."
 
-sh bin/install-tools.sh qemu-system-arm qemu-system-x86 xz-utils zstd
+command -v xz >/dev/null || sh bin/install-tools.sh xz-utils
 [ -d node_modules ] || npm ci --no-audit --no-fund
 npm run --silent build
 if [ $# -eq 0 ]; then
   set -- topologies/one-endpoint.yaml
 fi
-exec node bin/viommu-topo.js boot --backend qemu "$@"
+exec node bin/viommu-topo.js boot "$@"

@@ -1,4 +1,4 @@
-import { describeOutcome, type Outcome } from '../emulator/index.ts';
+import { describeOutcome, type Outcome, type SystemMap } from '../emulator/index.ts';
 import type { GuestReport } from '../guest/index.ts';
 import type { Ending, LogLine } from '../scenario/index.ts';
 
@@ -11,7 +11,12 @@ export type Stop =
   | { readonly kind: 'time-limit'; readonly outcome: Outcome; readonly seconds: number };
 
 /** How a run ended, from what its guest had said and where its CPU was. */
-export function emulatorEnding(report: GuestReport, log: readonly LogLine[], stop: Stop): Ending {
+export function emulatorEnding(
+  report: GuestReport,
+  log: readonly LogLine[],
+  stop: Stop,
+  symbols?: SystemMap,
+): Ending {
   const { tail } = report;
   if (report.complete) {
     return { kind: 'completed', detail: `report complete, ${report.lines} lines`, tail };
@@ -19,7 +24,7 @@ export function emulatorEnding(report: GuestReport, log: readonly LogLine[], sto
   const panic = log.find(({ meaning }) => meaning?.code === 'panic');
   if (panic !== undefined) return { kind: 'panic', detail: panic.text, tail };
   const said = report.lines === 0 ? 'before its init script' : `after ${report.lines} report lines`;
-  const where = describeOutcome(stop.outcome);
+  const where = describeOutcome(stop.outcome, symbols);
   switch (stop.kind) {
     case 'silent': {
       const long = `not a word for ${Math.round(stop.instructions / 1e6)} M instructions`;

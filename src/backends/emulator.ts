@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { sizeOf } from '../bytes/index.ts';
-import { attach, coreModule, Emulator, type BootFiles } from '../emulator/index.ts';
+import { attach, coreModule, Emulator, type BootFiles, type SystemMap } from '../emulator/index.ts';
 import {
   bootCmdline,
   buildInitramfs,
@@ -27,6 +27,7 @@ import {
   type Observation,
 } from '../scenario/index.ts';
 import type { Diagnostic, Model } from '../topology/index.ts';
+import { repeatingCommand } from './command.ts';
 import { stubTree, uefiImage } from './emulator-acpi.ts';
 import { emulatorEnding, type Stop } from './emulator-ending.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
@@ -48,6 +49,8 @@ export interface EmulatorBackendOptions {
   readonly bootOptions?: BootOptionSet;
   /** More kernel parameters. */
   readonly append?: readonly string[];
+  /** Names for addresses in the kernel, for a run that goes wrong. */
+  readonly symbols?: SystemMap;
   /** Where the serial log goes; default: a file in the temporary directory. */
   readonly serialLog?: string;
   /** Seconds, of the guest's time, that the guest waits for each device; default 15. */
@@ -119,7 +122,7 @@ async function run(
     guest: withBacking(model, guest, made.disks),
     firmware: compareFirmware(made.passed, seen),
     described: describeSeen(model, made.passed, seen, report.release),
-    ending: emulatorEnding(report, log, stop),
+    ending: emulatorEnding(report, log, stop, options.symbols),
     environment: {
       ...environmentOf(input, options, made, stop),
       timings: {
@@ -281,9 +284,8 @@ function environmentOf(
     initramfsSha256,
     machine: `our own devices and CPU (AArch64 in WebAssembly), ${kind}`,
     firmware: passed.origin,
-    command: `viommu-topo boot --backend emulator --firmware-kind ${kind}`
-      .split(' ')
-      .concat(model.file),
+    firmwareKind: kind,
+    command: repeatingCommand(model.file, 'emulator', kind),
     seed,
     notes: [`${outcome.instructions} instructions, ${emulator.core.ram.length >> 20} MiB of RAM`],
   };

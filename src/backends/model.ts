@@ -20,6 +20,7 @@ import {
   type Observation,
 } from '../scenario/index.ts';
 import type { Diagnostic, Model } from '../topology/index.ts';
+import { repeatingCommand } from './command.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { runChecks, type ModelDisk } from './model-checks.ts';
 import { PatternStore } from './model-disk.ts';
@@ -126,7 +127,8 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
       kernel: { release },
       machine: `our own devices, guest in TypeScript, ${firmware.kind}`,
       firmware: passed.origin,
-      command: ['viommu-topo', 'boot', model.file, '--backend', 'model'],
+      firmwareKind: kind,
+      command: repeatingCommand(model.file, 'model', kind),
       seed,
       timings: { build: built, guest: seconds() - built, total: seconds() },
       notes: [],

@@ -107,7 +107,7 @@ async function watchWhole(
 }
 
 function environmentOf(
-  { seed }: BootInput,
+  { model, seed }: BootInput,
   { guest }: QemuBackendOptions,
   { qemu, accel, argv, passed, initramfsSha256 }: Prepared,
 ): Omit<Environment, 'timings' | 'notes'> {
@@ -118,6 +118,7 @@ function environmentOf(
     machine: `QEMU ${showQemuVersion(qemu.version)}`,
     accelerator: { name: accel.accel, why: accel.reason },
     firmware: passed.origin,
+    firmwareKind: model.arch === 'arm64' ? 'device-tree' : 'acpi',
     command: [qemu.path, ...argv].map(shellWord),
     seed,
   };

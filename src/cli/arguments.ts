@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { KernelVersion } from '../topology/index.ts';
+import { readNumber, type KernelVersion } from '../topology/index.ts';
 
 /** Argument readers; commander turns what they throw into a message with the option's name. */
 
@@ -24,4 +24,11 @@ export function guestArch(text: string): 'arm64' | 'amd64' {
   if (text === 'arm64' || text === 'aarch64') return 'arm64';
   if (text === 'amd64' || text === 'x86-64' || text === 'x86_64') return 'amd64';
   throw new InvalidArgumentError('arm64 or amd64 is wanted.');
+}
+
+/** Bytes, as topologies have them: `512M`, `0x2000_0000`. */
+export function bytes(text: string): bigint {
+  const read = readNumber(text);
+  if ('value' in read && read.value > 0n) return read.value;
+  throw new InvalidArgumentError('A size is wanted, such as 512M.');
 }

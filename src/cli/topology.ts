@@ -7,6 +7,8 @@ export interface LoadChoice {
   readonly kernel?: KernelVersion;
   /** Goes on although there are errors, as long as there is a model: wrong firmware on purpose. */
   readonly force?: boolean;
+  /** Bytes of RAM instead of what the topology says. */
+  readonly memory?: bigint;
 }
 
 /**
@@ -14,7 +16,11 @@ export interface LoadChoice {
  * @throws InputError when it has errors
  */
 export function requireTopology(file: string, io: Io, choice: LoadChoice = {}): Model {
-  const loaded = loadTopology(file, choice.kernel ? { kernel: choice.kernel } : {});
+  const { kernel, memory } = choice;
+  const loaded = loadTopology(file, {
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(memory === undefined ? {} : { memory }),
+  });
   io.err(renderDiagnostics(loaded.diagnostics, loaded.sources, { color: io.colorErr }));
   const errors = loaded.diagnostics.filter(({ severity }) => severity === 'error').length;
   if (loaded.model !== undefined && (errors === 0 || choice.force === true)) return loaded.model;

@@ -11,6 +11,7 @@ export {
   type RunOptions,
   type Surroundings,
 } from './emulator.ts';
+export { SystemMap } from './system-map.ts';
 export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
 export { Gic, type GicState } from './gicv2.ts';
 export { Gicv3, type Gicv3State } from './gicv3.ts';

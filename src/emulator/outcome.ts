@@ -1,4 +1,5 @@
 import { hex } from '../bytes/index.ts';
+import type { SystemMap } from './system-map.ts';
 
 /** Where the CPU is when a run ends, and what it said last. */
 export interface Whereabouts {
@@ -40,9 +41,12 @@ const WORDS: Record<Outcome['kind'], string> = {
   unsupported: 'stopped at what the core does not have',
 };
 
-/** One line for people: what happened, where, after how much. */
-export function describeOutcome(outcome: Outcome): string {
-  const where = `at ${hex(outcome.pc)} (EL${outcome.el}) after ${outcome.instructions} instructions`;
+/** One line for people: what happened, where (by name, if the kernel's are known), after how much. */
+export function describeOutcome(outcome: Outcome, symbols?: SystemMap): string {
+  const { pc, el, instructions } = outcome;
+  const name = el === 0 ? undefined : symbols?.at(pc);
+  const place = name === undefined ? `EL${el}` : `${name}, EL${el}`;
+  const where = `at ${hex(pc)} (${place}) after ${instructions} instructions`;
   if (outcome.kind !== 'unsupported') return `${WORDS[outcome.kind]} ${where}`;
   return `${WORDS.unsupported}: ${outcome.what}, word ${hex(outcome.word)}, ${where}`;
 }

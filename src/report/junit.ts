@@ -20,7 +20,8 @@ export function verdictsJunit(verdicts: readonly Verdict[]): string {
 
 function suite(verdict: Verdict): string {
   const { topology, promises, environment, summary } = verdict;
-  const name = `${topology.name} (${environment.backend})`;
+  const { backend, firmwareKind } = environment;
+  const name = `${topology.name} (${firmwareKind === undefined ? backend : `${backend}, ${firmwareKind}`})`;
   const lines = [
     `  <testsuite name="${attribute(name)}" ${counts(promises)} time="${total(verdict).toFixed(3)}">`,
     ...promises.map((promise) => testCase(promise, topology.name, verdict)),

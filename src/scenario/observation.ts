@@ -188,6 +188,8 @@ export interface Environment {
   readonly accelerator?: { readonly name: string; readonly why: string };
   /** Where the guest's firmware came from. */
   readonly firmware?: string;
+  /** Which of the two kinds the guest was given. */
+  readonly firmwareKind?: 'device-tree' | 'acpi';
   /** The command line that repeats the run. */
   readonly command?: readonly string[];
   readonly seed?: string;

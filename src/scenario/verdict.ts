@@ -41,10 +41,14 @@ function summarise(
   promises: readonly PromiseResult[],
   failures: readonly PromiseResult[],
   causes: readonly Cause[],
-  { backend, timings }: Environment,
+  { backend, firmwareKind, timings }: Environment,
 ): string {
   const seconds = timings['total'];
-  const where = `${backend}${seconds === undefined ? '' : `, ${seconds.toFixed(1)} s`}`;
+  const where = [
+    backend,
+    ...(firmwareKind === undefined ? [] : [firmwareKind === 'acpi' ? 'ACPI' : 'device tree']),
+    ...(seconds === undefined ? [] : [`${seconds.toFixed(1)} s`]),
+  ].join(', ');
   if (failures.length > 0) {
     const [cause] = causes;
     const count = `${failures.length} of ${promises.length} promises broken`;

@@ -21,6 +21,7 @@ export { computeCoverage, lookUpCoverage } from './resolve/index.ts';
 export { checkFacts, rules } from './rules/index.ts';
 export { INPUT_RULES } from './input-rules.ts';
 export type { InputRule } from './input-rule.ts';
+export { readNumber } from './schema/number.ts';
 export { jsonSchema } from './schema/topology.ts';
 export { TEMPLATES, templateNames } from './source/extend.ts';
 export {

@@ -6,6 +6,7 @@ import type { Model } from './model.ts';
 import { resolve } from './resolve/index.ts';
 import { checkFacts } from './rules/index.ts';
 import { validate } from './schema/validate.ts';
+import type { TopologyInput } from './schema/topology.ts';
 import { loadLayers, TEMPLATES } from './source/extend.ts';
 import { YAML_TOO_BIG } from './source/problems.ts';
 import { readSource, SourceText } from './source/text.ts';
@@ -21,6 +22,8 @@ export interface LoadOptions {
   readonly kernel?: KernelVersion;
   /** Where `extends: name` looks; default: the templates of this package. */
   readonly templates?: string;
+  /** Bytes of RAM, placed as the board does, instead of `machine.memory`. */
+  readonly memory?: bigint;
 }
 
 export interface Loaded {
@@ -63,7 +66,12 @@ function load(source: SourceText, options: LoadOptions): Loaded {
   found.push(...validated.diagnostics.filter((d) => !unread || d.rule !== 'missing-key'));
   const { input } = validated;
   if (input === undefined || unread) return { diagnostics: sorted(found, sources), sources };
-  const resolved = resolve(input, validated.root, source.file, validated.dropped);
+  const resolved = resolve(
+    withMemory(input, options),
+    validated.root,
+    source.file,
+    validated.dropped,
+  );
   found.push(...resolved.diagnostics);
   const whole = found.length === 0;
   // A hundred mistakes are no topology: what rules would add is noise, and takes long.
@@ -74,6 +82,11 @@ function load(source: SourceText, options: LoadOptions): Loaded {
   found.push(...checkFacts(facts));
   const diagnostics = sorted(found, sources);
   return whole ? { model: resolved.model, facts, diagnostics, sources } : { diagnostics, sources };
+}
+
+function withMemory(input: TopologyInput, { memory }: LoadOptions): TopologyInput {
+  if (memory === undefined) return input;
+  return { ...input, machine: { ...input.machine, memory: { size: memory } } };
 }
 
 function factsOf(model: Model, options: LoadOptions): Facts {

@@ -1,16 +1,19 @@
 import { emulatorBackend, modelBackend, qemuBackend } from '../../../backends/index.ts';
 import type { BootOptionSet, Guest } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
+import type { Boot } from './boots.ts';
 import type { BootOptions } from './options.ts';
+import { readSystemMap } from './system-map.ts';
 
-/** The backends of `--backend`, the default first. */
-export const BACKEND_NAMES = ['qemu', 'model', 'emulator'] as const;
+/** The backends of `--backend`. */
+export const BACKEND_NAMES = ['emulator', 'qemu', 'model'] as const;
 
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** What a backend is made from. */
 export interface BackendParts {
   readonly options: BootOptions;
+  readonly boot: Boot;
   /** The stock guest; fetched when it is asked for. */
   readonly guest: () => Promise<Guest>;
 }
@@ -19,28 +22,31 @@ export interface BackendParts {
 export const BACKENDS: Readonly<
   Record<BackendName, (parts: BackendParts) => Backend | Promise<Backend>>
 > = {
+  emulator: async ({ options, boot, guest }) =>
+    emulatorBackend({
+      guest: await guest(),
+      firmware: boot.kind,
+      ...cmdlineOf(options),
+      ...(options.systemMap === undefined ? {} : { symbols: readSystemMap(options.systemMap) }),
+    }),
   qemu: async ({ options, guest }) => {
-    const { qemu, accel, firmware, firmwareFrom } = options;
+    const { qemu, accel = 'auto', firmwareBy, firmwareFrom } = options;
     return qemuBackend({
       guest: await guest(),
       ...(qemu === undefined ? {} : { qemu }),
       accel,
-      firmware: firmwareFrom === undefined ? firmware : 'own',
-      ...cmdline(options),
+      firmware: firmwareFrom === undefined ? firmwareBy : 'own',
+      ...cmdlineOf(options),
     });
   },
-  model: ({ options }) => modelBackend(kind(options)),
-  emulator: async ({ options, guest }) =>
-    emulatorBackend({ guest: await guest(), ...cmdline(options), ...kind(options) }),
+  model: ({ boot }) => modelBackend({ firmware: boot.kind }),
 };
 
-function cmdline({ stockCmdline, append }: BootOptions): {
+/** Kernel parameters: those without which there is no report, those for speed or the user's, more. */
+export function cmdlineOf({ stockCmdline, cmdline, append }: BootOptions): {
   readonly bootOptions: BootOptionSet;
   readonly append: readonly string[];
 } {
+  if (cmdline !== undefined) return { bootOptions: 'stock', append: [cmdline, ...append] };
   return { bootOptions: stockCmdline === true ? 'stock' : 'fast', append };
-}
-
-function kind({ firmwareKind }: BootOptions): { readonly firmware?: 'device-tree' | 'acpi' } {
-  return firmwareKind === undefined ? {} : { firmware: firmwareKind };
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { EXIT } from '../../exit.ts';
-import { addBootOptions, checkOptions, type BootOptions } from './options.ts';
+import { planBoots } from './boots.ts';
+import { checkOptions } from './conflicts.ts';
+import { addBootOptions, type BootOptions } from './options.ts';
 import { load } from './ready.ts';
 import { runBoots } from './runner.ts';
 
@@ -17,6 +19,7 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
       `
 Examples:
   viommu-topo boot topologies/one-endpoint.yaml
+  viommu-topo boot topologies/its.yaml --firmware both
   viommu-topo boot topologies/*.yaml --backend model
   viommu-topo boot topologies/q35-*.yaml --format junit -o verdicts.xml
   viommu-topo build its.yaml -o out && $EDITOR out/topology.dts && dtc -o out/topology.dtb out/topology.dts
@@ -28,7 +31,8 @@ something. The console log is kept when a verdict failed; its path is in the ver
     .action(async (files: string[], options: BootOptions) => {
       checkOptions(options);
       // All files are read before the first guest starts: a typo in the last one is told at once.
-      const boots = files.map((file) => load(file, io, options));
+      const topologies = files.map((file) => load(file, io, options));
+      const boots = planBoots(topologies, options, io);
       const verdicts = await runBoots(boots, io, options);
       exit(verdicts.every(({ outcome }) => outcome === 'pass') ? EXIT.OK : EXIT.VERDICT);
     });

@@ -1,27 +1,35 @@
 import { Option, type Command } from 'commander';
-import { seconds } from '../../arguments.ts';
-import { InputError } from '../../exit.ts';
+import { bytes, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
 
-/** What the command line of `boot` says. */
+/** Forms of a verdict, the default first. */
+const FORMATS = ['text', 'json', 'junit'] as const;
+
+export type VerdictFormat = (typeof FORMATS)[number];
+
+/** What the command line of `boot` says. Plain data: workers get a copy. */
 export interface BootOptions {
-  readonly backend: BackendName;
-  readonly firmwareKind?: 'device-tree' | 'acpi';
+  /** Default: by the topology's architecture. */
+  readonly backend?: BackendName;
+  readonly firmware?: 'dt' | 'acpi' | 'both';
+  readonly firmwareBy: 'own' | 'qemu';
+  readonly firmwareFrom?: string;
   readonly kernel?: string;
   readonly modules?: string;
   readonly series?: string;
+  readonly mem?: bigint;
   readonly stockCmdline?: boolean;
+  readonly cmdline?: string;
   readonly append: readonly string[];
-  readonly firmware: 'own' | 'qemu';
-  readonly firmwareFrom?: string;
-  readonly accel: 'auto' | 'kvm' | 'tcg';
+  readonly systemMap?: string;
+  readonly accel?: 'auto' | 'kvm' | 'tcg';
   readonly qemu?: string;
   readonly timeout: number;
   readonly seed: string;
-  readonly format: 'text' | 'json' | 'junit';
+  readonly format: VerdictFormat;
   readonly output?: string;
   readonly verbose?: boolean;
-  readonly console?: boolean;
+  readonly showConsole?: boolean;
   readonly quiet?: boolean;
   readonly force?: boolean;
 }
@@ -31,41 +39,55 @@ const TIME_LIMIT = 300;
 
 /** Every option of `boot`, in the order of its help. */
 export function addBootOptions(command: Command): Command {
+  addMachineOptions(command);
+  addGuestOptions(command);
   return command
-    .addOption(choice('--backend <backend>', 'who plays the machine', BACKEND_NAMES))
-    .option('--kernel <image>', 'a kernel of your own; needs --modules')
-    .option('--modules <dir>', 'its modules: /lib/modules/VERSION')
-    .option('--series <version>', 'series of the stock kernel (default: 6.12)')
-    .option('--stock-cmdline', 'no kernel parameters for speed')
-    .option('--append <parameter>', 'one more kernel parameter; may be repeated', collect, [])
-    .addOption(choice('--firmware <whose>', 'our firmware, or what QEMU makes', ['own', 'qemu']))
-    .addOption(
-      new Option(
-        '--firmware-kind <kind>',
-        'model, emulator: which of the two (default: the tree, if any)',
-      ).choices(['device-tree', 'acpi']),
-    )
-    .option('--firmware-from <dir>', 'firmware that build wrote there and somebody edited')
-    .addOption(choice('--accel <accel>', 'auto tries KVM out', ['auto', 'kvm', 'tcg']))
-    .option('--qemu <program>', 'the QEMU to use (default: the one on PATH)')
     .option('--timeout <seconds>', 'end the guest after this long', seconds, TIME_LIMIT)
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')
-    .addOption(choice('--format <format>', 'of the verdict', ['text', 'json', 'junit']))
+    .addOption(choice('--format <format>', 'of the verdict', FORMATS))
     .option('-o, --output <file>', 'write the verdict there, the text still to the terminal')
     .option('--verbose', 'every item of every promise')
-    .option('--console', 'show the guest’s console while it runs')
+    .option('--show-console', 'show the guest’s console while it runs')
     .option('--quiet', 'no progress')
     .option('--force', 'boot although the topology has errors');
 }
 
-/** Options that are wrong together. @throws InputError */
-export function checkOptions({ kernel, modules }: BootOptions): void {
-  if ((kernel === undefined) !== (modules === undefined)) {
-    throw new InputError(
-      kernel === undefined ? '--modules without --kernel' : '--kernel without --modules',
-      'give both: --kernel /boot/vmlinuz-VERSION --modules /lib/modules/VERSION',
-    );
-  }
+function addMachineOptions(command: Command): void {
+  command
+    .addOption(
+      new Option(
+        '--backend <backend>',
+        'who plays the machine (default: emulator for arm64, qemu for x86-64)',
+      ).choices(BACKEND_NAMES),
+    )
+    .addOption(
+      new Option(
+        '--firmware <kind>',
+        'device tree, ACPI tables, or a boot with each (default: dt where there is one)',
+      ).choices(['dt', 'acpi', 'both']),
+    )
+    .addOption(choice('--firmware-by <whose>', 'ours, or what QEMU makes', ['own', 'qemu']))
+    .option('--firmware-from <dir>', 'firmware that build wrote there and somebody edited')
+    .option('--mem <size>', 'RAM, such as 1G, instead of what the topology says', bytes)
+    .addOption(
+      new Option('--accel <accel>', 'qemu: auto (default) tries KVM out').choices([
+        'auto',
+        'kvm',
+        'tcg',
+      ]),
+    )
+    .option('--qemu <program>', 'the QEMU to use (default: the one on PATH)');
+}
+
+function addGuestOptions(command: Command): void {
+  command
+    .option('--kernel <image>', 'a kernel of your own; needs --modules')
+    .option('--modules <dir>', 'its modules: /lib/modules/VERSION')
+    .option('--series <version>', 'series of the stock kernel (default: 6.12)')
+    .option('--system-map <file>', 'emulator: names for addresses when a guest hangs')
+    .option('--stock-cmdline', 'no kernel parameters for speed')
+    .option('--cmdline <text>', 'kernel parameters instead of those for speed')
+    .option('--append <parameter>', 'one more kernel parameter; may be repeated', collect, []);
 }
 
 function choice(flags: string, text: string, of: readonly string[]): Option {

@@ -2,8 +2,8 @@ import { renderVerdict, verdictJson, verdictsJunit } from '../../../report/index
 import type { BootHooks, DeviceEvent, Verdict } from '../../../scenario/index.ts';
 import { writeResult } from '../../files.ts';
 import type { Io } from '../../io.ts';
-import type { BootOptions } from './options.ts';
-import type { Ready } from './ready.ts';
+import type { BootOptions, VerdictFormat } from './options.ts';
+import type { Boot } from './boots.ts';
 
 /** What an output is made from. */
 export interface OutputParts {
@@ -16,11 +16,11 @@ export interface OutputParts {
 /** Somebody who wants to know of boots: prints, writes files, draws. All parts are optional. */
 export interface Output {
   /** A line of a guest's console. */
-  console?(boot: Ready, line: string): void;
+  console?(boot: Boot, line: string): void;
   /** What the device did; only backends that can see it tell of it. */
-  event?(boot: Ready, event: DeviceEvent): void;
+  event?(boot: Boot, event: DeviceEvent): void;
   /** A boot is over; in the order of the files. */
-  verdict?(verdict: Verdict, boot: Ready): void;
+  verdict?(verdict: Verdict, boot: Boot): void;
   /** All boots are over. */
   end?(verdicts: readonly Verdict[]): void;
 }
@@ -39,7 +39,7 @@ export function outputsFor(parts: OutputParts): Output[] {
 /** What a backend is to tell, so that all outputs hear it. Nothing that nobody listens to. */
 export function hooksOf(
   outputs: readonly Output[],
-  boot: Ready,
+  boot: Boot,
 ): Pick<BootHooks, 'console' | 'event'> {
   const lines = outputs.filter((output) => output.console !== undefined);
   const events = outputs.filter((output) => output.event !== undefined);
@@ -53,9 +53,9 @@ export function hooksOf(
   };
 }
 
-/** `--console` */
+/** `--show-console` */
 function consoleOutput({ io, options, clearProgress }: OutputParts): Output | undefined {
-  if (options.console !== true) return undefined;
+  if (options.showConsole !== true) return undefined;
   return {
     console: (_, line) => {
       clearProgress();
@@ -92,7 +92,10 @@ function plain(verdicts: readonly Verdict[]): string {
     .join('\n');
 }
 
-function machineReadable(format: 'json' | 'junit', verdicts: readonly Verdict[]): string {
+function machineReadable(
+  format: Exclude<VerdictFormat, 'text'>,
+  verdicts: readonly Verdict[],
+): string {
   if (format === 'junit') return verdictsJunit(verdicts);
   // One verdict is an object, several are an array of them.
   const [first, ...rest] = verdicts.map(verdictJson);

@@ -20,6 +20,7 @@ export function load(file: string, io: Io, options: BootOptions): Ready {
   const kernel = chosenKernel(options);
   const model = requireTopology(file, io, {
     ...(kernel === undefined ? {} : { kernel }),
+    ...(options.mem === undefined ? {} : { memory: options.mem }),
     force: options.force === true || options.firmwareFrom !== undefined,
   });
   return { file, model, firmware: images(file, model, options) };

@@ -8,11 +8,11 @@ import { BACKENDS } from './backends.ts';
 import { Guests } from './guests.ts';
 import type { BootOptions } from './options.ts';
 import { hooksOf, outputsFor } from './outputs.ts';
-import type { Ready } from './ready.ts';
+import type { Boot } from './boots.ts';
 
 /** Boots one after the other, and tells the outputs. */
 export async function runBoots(
-  boots: readonly Ready[],
+  boots: readonly Boot[],
   io: Io,
   options: BootOptions,
 ): Promise<readonly Verdict[]> {
@@ -22,21 +22,21 @@ export async function runBoots(
   const guests = new Guests(io, options);
   const verdicts: Verdict[] = [];
   try {
-    for (const ready of boots) {
-      const { model, firmware } = ready;
+    for (const boot of boots) {
+      const { model, firmware } = boot;
       progress = new Progress(io, options.quiet === true);
       const guest = (): ReturnType<Guests['of']> => guests.of(model, progress);
-      const backend = await BACKENDS[options.backend]({ options, guest });
+      const backend = await BACKENDS[boot.backend]({ options, boot, guest });
       const { timeout: timeLimit, seed } = options;
       const input: BootInput = { model, firmware, signal: io.signal, timeLimit, seed };
-      await preflight(backend, input, ready.file, io, clearProgress);
+      await preflight(backend, input, boot.file, io, clearProgress);
       const verdict = await bootAndJudge(backend, input, {
         progress: (stage) => progress.stage(`${model.name}: ${stage}`),
-        ...hooksOf(outputs, ready),
+        ...hooksOf(outputs, boot),
       });
       progress.end();
       verdicts.push(verdict);
-      for (const output of outputs) output.verdict?.(verdict, ready);
+      for (const output of outputs) output.verdict?.(verdict, boot);
     }
   } finally {
     progress.end();
