@@ -3,7 +3,7 @@ import { bytes, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
 
 /** Forms of a verdict, the default first. */
-const FORMATS = ['text', 'json', 'junit'] as const;
+const FORMATS = ['text', 'json', 'junit', 'tap'] as const;
 
 export type VerdictFormat = (typeof FORMATS)[number];
 

@@ -1,4 +1,4 @@
-import { renderVerdict, verdictJson, verdictsJunit } from '../../../report/index.ts';
+import { renderVerdict, verdictJson, verdictsJunit, verdictsTap } from '../../../report/index.ts';
 import type { BootHooks, DeviceEvent, Verdict } from '../../../scenario/index.ts';
 import { writeResult } from '../../files.ts';
 import type { Io } from '../../io.ts';
@@ -73,7 +73,7 @@ function textOutput({ io, options }: OutputParts): Output | undefined {
   return output === undefined ? undefined : { end: (verdicts) => verdicts.forEach(print) };
 }
 
-/** JSON and JUnit at the end, whole; with -o into a file. */
+/** JSON, JUnit and TAP at the end, whole; with -o into a file. */
 function fileOutput({ io, options }: OutputParts): Output | undefined {
   const { format, output } = options;
   if (format === 'text' && output === undefined) return undefined;
@@ -97,6 +97,7 @@ function machineReadable(
   verdicts: readonly Verdict[],
 ): string {
   if (format === 'junit') return verdictsJunit(verdicts);
+  if (format === 'tap') return verdictsTap(verdicts);
   // One verdict is an object, several are an array of them.
   const [first, ...rest] = verdicts.map(verdictJson);
   return rest.length === 0 ? (first ?? 'null') : `[${[first, ...rest].join(',\n')}]\n`;
