@@ -5,7 +5,7 @@
 
 /** A file whose path is known only where the command is used. */
 export type FileName =
-  'kernel' | 'initrd' | 'tree' | 'acpi-tables' | 'qmp-socket' | 'trace' | `disk:${string}`;
+  'kernel' | 'initrd' | 'tree' | 'acpi-tables' | 'viot' | 'qmp-socket' | 'trace' | `disk:${string}`;
 
 /** A part of a value: literal text, a file's path, or something the user may choose. */
 export type Part = string | { readonly file: FileName } | { readonly choice: 'accel' | 'cpu' };
@@ -84,6 +84,7 @@ const LISTS: ReadonlySet<string> = new Set([
   '-object',
   '-qmp',
   '-M',
+  '-acpitable',
 ]);
 
 /**

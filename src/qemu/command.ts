@@ -4,8 +4,10 @@ import {
   argument,
   argumentVector,
   propertyList,
+  type Argument,
   type ArgumentGroup,
   type Bindings,
+  type Property,
 } from './argument.ts';
 import { bridgeGroup, endpointGroup, occupied, pxbGroup, viommuGroup } from './devices.ts';
 import { diskImages } from './disk-images.ts';
@@ -74,7 +76,12 @@ export function cpuModel(model: Model, accel: 'kvm' | 'tcg'): string {
   return model.guest.pageSize === 0x4000n ? 'neoverse-n1' : 'cortex-a57';
 }
 
-function machineGroup(model: Model): ArgumentGroup {
+/** Processors, memory, and nothing that QEMU would add by itself. */
+export function machineGroup(
+  model: Model,
+  board: Argument = machineArgument(model),
+  memory: readonly Argument[] = [],
+): ArgumentGroup {
   const megabytes = model.memory.reduce((sum, range) => sum + sizeOf(range), 0n) >> 20n;
   return {
     comment: `the machine: ${model.board}, ${model.cpus} CPU(s), ${megabytes} MiB`,
@@ -83,18 +90,19 @@ function machineGroup(model: Model): ArgumentGroup {
       argument('-no-user-config'),
       argument('-display', 'none'),
       argument('-no-reboot'),
-      machineArgument(model),
+      board,
       argument('-accel', { choice: 'accel' }),
       argument('-cpu', { choice: 'cpu' }),
       argument('-smp', `${model.cpus}`),
       argument('-m', `${megabytes}M`),
+      ...memory,
       ...(model.board === 'q35' ? [argument('-boot', 'strict=on')] : []),
       ...legacyArgument(model),
     ],
   };
 }
 
-function machineArgument(model: Model): ArgumentGroup['arguments'][number] {
+function machineArgument(model: Model): Argument {
   if (model.board === 'q35') {
     const root = model.hosts.find((host) => host.kind === 'root');
     const covered = model.coverage.some((row) => row.host === root?.id);
@@ -105,12 +113,17 @@ function machineArgument(model: Model): ArgumentGroup['arguments'][number] {
       ['default_bus_bypass_iommu', model.viommus.length > 0 && !covered ? true : undefined],
     ]);
   }
+  return propertyList('-M', 'virt', virtProperties(model));
+}
+
+/** The interrupt controller of `virt`. */
+export function virtProperties(model: Model): Property[] {
   const version = model.gic?.version ?? 3;
   const its = model.doorbells.some((doorbell) => doorbell.kind === 'its');
-  return propertyList('-M', 'virt', [
+  return [
     ['gic-version', version],
     ['its', version === 3 ? its : undefined],
-  ]);
+  ];
 }
 
 /** QEMU's virtio-mmio devices are legacy ones unless told otherwise; Linux refuses such an IOMMU. */
@@ -122,7 +135,11 @@ function legacyArgument(model: Model): ArgumentGroup['arguments'] {
   return [argument('-global', `virtio-mmio.force-legacy=${mmio.some((t) => t.legacy)}`)];
 }
 
-function guestGroup(model: Model, options: CommandOptions): ArgumentGroup {
+/** Kernel, initial RAM disk, command line and, where the board takes one, device tree. */
+export function guestGroup(
+  model: Model,
+  options: Pick<CommandOptions, 'append' | 'ownTables'>,
+): ArgumentGroup {
   const extra = options.ownTables === true ? ` ${ownTablesParameters()}` : '';
   return {
     comment: 'the guest',
@@ -144,6 +161,17 @@ export function ownTablesParameters(): string {
 }
 
 function deviceGroups(model: Model, version: QemuVersion): ArgumentGroup[] {
+  const groups = bridgeGroups(model);
+  for (const viommu of model.viommus) groups.push(viommuGroup(model, viommu, version));
+  for (const [index, endpoint] of model.endpoints.entries()) {
+    const group = endpointGroup(model, endpoint, index);
+    if (group !== undefined) groups.push(group);
+  }
+  return groups;
+}
+
+/** Everything with buses below it: extra hosts, then ports and bridges. */
+export function bridgeGroups(model: Model): ArgumentGroup[] {
   const groups: ArgumentGroup[] = [];
   const slots = pxbSlots(model);
   let port = 0;
@@ -157,11 +185,6 @@ function deviceGroups(model: Model, version: QemuVersion): ArgumentGroup[] {
       if (bridge.kind === 'root-port') port += 1;
       groups.push(bridgeGroup(model, host, bridge, port));
     }
-  }
-  for (const viommu of model.viommus) groups.push(viommuGroup(model, viommu, version));
-  for (const [index, endpoint] of model.endpoints.entries()) {
-    const group = endpointGroup(model, endpoint, index);
-    if (group !== undefined) groups.push(group);
   }
   return groups;
 }

@@ -48,7 +48,7 @@ export function occupied(model: Model, hostId: string): Set<number> {
 }
 
 /** `bus=`, `addr=` and, where other functions share the slot, `multifunction=on`. */
-function position(model: Model, host: string, rid: number): Property[] {
+export function position(model: Model, host: string, rid: number): Property[] {
   const slot = rid & ~7;
   const shared = [...occupied(model, host)].some((other) => (other & ~7) === slot && other !== rid);
   return [

@@ -48,6 +48,13 @@ export {
   type CommandOptions,
   type QemuCommand,
 } from './command.ts';
+export {
+  buildVfioUserCommand,
+  vfioUserDevice,
+  vfioUserProperties,
+  type VfioUserCommandOptions,
+  type VfioUserFunction,
+} from './vfio-user-command.ts';
 export { busName, busNumbers, qemuId, type BusNumber } from './bus-numbers.ts';
 export { ACPI_TABLES_ADDRESS, ACPI_TABLES_ROOM, findRootPointer } from './rsdp.ts';
 export { guestMemory, ownTablesBlob, qemuTables, type PlacedTable } from './tables.ts';

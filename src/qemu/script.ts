@@ -255,6 +255,7 @@ function fileText(file: FileName): string {
   if (file === 'initrd') return '"$INITRD"';
   if (file === 'tree') return 'topology.dtb';
   if (file === 'acpi-tables') return 'acpi.bin';
+  if (file === 'viot') return 'viot.aml';
   if (file === 'qmp-socket') return '"$QMP"';
   if (file === 'trace') return '"$TRACE"';
   return shellWord(diskFileName(file.slice('disk:'.length)));
