@@ -78,7 +78,7 @@ function expand(path: string): string[] {
   const firmware = names.filter((name) => /\.(?:dtb|aml)$/u.test(name) || TABLES.has(name));
   // `build --base-dtb` leaves a second tree, which is the first one merged into another.
   const kept = firmware.includes('topology.dtb')
-    ? firmware.filter((name) => !/\.dtb$/u.test(name) || name === 'topology.dtb')
+    ? firmware.filter((name) => !name.endsWith('.dtb') || name === 'topology.dtb')
     : firmware;
   if (kept.length === 0) {
     const cure = 'name a directory that build wrote, or /sys/firmware/acpi/tables';

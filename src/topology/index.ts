@@ -32,3 +32,16 @@ export {
   type StarterWishes,
 } from './starter.ts';
 export { readBounded, type BoundedRead } from './source/read-bounded.ts';
+export {
+  askerNames,
+  explain,
+  findAskers,
+  type AddressExplanation,
+  type Asker,
+  type Conclusion,
+  type Explanation,
+  type Fate,
+  type Step,
+  type StepMark,
+  type StepPart,
+} from './explain/index.ts';

@@ -2,7 +2,7 @@ import { contains, hex, showRange } from '../../bytes/index.ts';
 import type { NodeRef, TreeDescription, TreeDevice, TreeHost, TreeIommu } from '../description.ts';
 import type { Place } from '../diagnostic.ts';
 import type { Facts } from '../facts.ts';
-import { showRef } from '../rules/support/rid-map.ts';
+import { iommuRuns, lookup, showRef } from '../rules/support/rid-map.ts';
 import { linux } from '../rules/support/text.ts';
 import { walkIdMap } from './id-map.ts';
 import type { Asker, Trail, Way } from './types.ts';
@@ -208,7 +208,26 @@ function target(trail: Trail, facts: Facts, tree: TreeDescription, aim: Aim): Wa
       node.place,
     );
   }
+  missingHole(trail, facts, tree, node);
   return { found: { key: node.key, target: node.path, endpointId: id } };
+}
+
+/** A vIOMMU that is in a map itself is late, and so is everything behind it. */
+function missingHole(
+  trail: Trail,
+  facts: Facts,
+  tree: TreeDescription,
+  { location, path }: TreeIommu,
+): void {
+  if (location.kind !== 'pci') return;
+  const host = tree.hosts.find((it) => it.key === location.host);
+  if (host === undefined) return;
+  const bus = location.parent === location.host ? host.buses.start : location.rid >> 8;
+  const rid = (bus << 8) | (location.rid & 0xff);
+  const run = lookup(iommuRuns(tree, host, facts.kernel), rid);
+  if (run?.to === undefined) return;
+  const text = `the map has ${path} itself (${hex(rid)}), too: Linux makes the vIOMMU wait for an IOMMU, and defers it and its endpoints for 10 s ("deferred probe timeout, ignoring dependency") before it goes on`;
+  trail.say(PART, 'note', text, run.place);
 }
 
 function behindItself(tree: TreeDescription, node: TreeIommu, asker: Asker): boolean {

@@ -33,6 +33,8 @@ export interface Step {
 export type Fate =
   /** Behind the vIOMMU. */
   | 'translated'
+  /** Behind the vIOMMU by an ID that is another's: its DMA does not go where its mappings say. */
+  | 'mistaken'
   /** No IOMMU is found, or it knows no such endpoint: DMA goes past. */
   | 'untranslated'
   /** As `untranslated`, but the vIOMMU lets nothing past. */
@@ -91,4 +93,5 @@ export interface Found {
 
 /** Either an IOMMU, or the end of the way. */
 export type Way =
-  { readonly found: Found } | { readonly fate: Exclude<Fate, 'translated'>; readonly why: string };
+  | { readonly found: Found }
+  | { readonly fate: Exclude<Fate, 'translated' | 'mistaken'>; readonly why: string };

@@ -1,5 +1,4 @@
 import { contains, hex } from '../../bytes/index.ts';
-import { linuxPciName } from '../../spec/pci.ts';
 import { atLeast, showKernel } from '../diagnostic.ts';
 import type { Facts } from '../facts.ts';
 import type { Model, Viommu } from '../model.ts';
@@ -46,7 +45,7 @@ export function conclude(
   way: Way,
   source: Conclusion['source'],
 ): Conclusion {
-  const who = `${linux(facts)}`;
+  const who = linux(facts);
   if ('fate' in way) {
     if (way.fate !== 'untranslated') {
       const text = `${who} defers ${asker.label}: ${way.why}`;
@@ -161,20 +160,14 @@ function probe(
     `${why}: the wrong endpoint is attached, and mappings do not concern this one's DMA`,
     viommu.place,
   );
-  return { ...untranslated(trail, facts, asker, why, source), ...known };
+  const text = `${linux(facts)} puts ${asker.label} behind ${viommu.id} by an ID that is not its own: ${why}. Its DMA does not meet its mappings, and I/O hangs`;
+  return { source, fate: 'mistaken', text, ...known };
 }
 
-/** Who has an endpoint ID of a vIOMMU. */
-function holderOf(model: Model, viommu: Viommu, endpointId: number): string | undefined {
-  for (const { viommu: name, endpointId: first, rids, segment } of model.coverage) {
-    const offset = endpointId - first;
-    if (name === viommu.id && offset >= 0 && offset <= rids.end - rids.start) {
-      return linuxPciName(rids.start + offset, segment);
-    }
-  }
+/** The device that has an endpoint ID of a vIOMMU; an ID without a device is known to nobody. */
+function holderOf(model: Model, { id }: Viommu, endpointId: number): string | undefined {
   return model.endpoints.find(
-    (it) =>
-      it.location.kind === 'platform' && it.viommu === viommu.id && it.endpointId === endpointId,
+    (it) => it.device !== undefined && it.viommu === id && it.endpointId === endpointId,
   )?.id;
 }
 

@@ -202,7 +202,8 @@ function outputOf(
         location.rid === output.rid
       : location.kind === 'platform' && location.base === output.base;
   if (own) {
-    const why = 'it is the vIOMMU itself, which Linux does not put behind itself (EINVAL)';
+    const why =
+      'the IOMMU that the VIOT names is this very device, which Linux does not put behind itself (EINVAL)';
     trail.say(PART, 'stop', why, output.place);
     return { fate: 'untranslated', why };
   }
