@@ -87,9 +87,12 @@ export class PciFunction {
   readonly device: PciDevice | undefined;
   /** Told of each message it sends. */
   onMessage: ((message: MsiMessage) => void) | undefined;
+  /** Told of each change of the level that it drives on its INTx pin. */
+  onPin: ((level: boolean) => void) | undefined;
   devfn = 0;
   #bus: BusSide | undefined;
-  readonly #pin: number;
+  /** INTA# is 1; 0 when it has none. */
+  readonly pin: number;
   /** Offset of the PCIe capability when it is an endpoint's, which depends on the place; else 0. */
   readonly #expressAt: number;
   #intx = false;
@@ -100,7 +103,7 @@ export class PciFunction {
     this.name = options.name;
     this.device = options.device;
     this.dma = options.dma instanceof BusMasterDma ? options.dma : new BusMasterDma(options.dma);
-    this.#pin = options.interruptPin ?? 0;
+    this.pin = options.interruptPin ?? 0;
     this.msix = options.msix ? new Msix(options.msix.vectors, this.dma) : undefined;
     this.msi = options.msi === true ? new Msi(this.dma) : undefined;
     const bars = [...(options.bars ?? [])];
@@ -155,6 +158,11 @@ export class PciFunction {
   /** Memory Space Enable. */
   get memoryEnabled(): boolean {
     return (this.config.get(PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) !== 0;
+  }
+
+  /** The level that it drives on its INTx pin now. */
+  get pinLevel(): boolean {
+    return this.#driven;
   }
 
   get msixEnabled(): boolean {
@@ -266,12 +274,13 @@ export class PciFunction {
   #updateIntx(): void {
     const off = (this.config.get(PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE) !== 0;
     const messages = this.msixEnabled || (this.msi?.enabled ?? false);
-    this.#drive(this.#intx && !off && !messages && this.#pin > 0);
+    this.#drive(this.#intx && !off && !messages && this.pin > 0);
   }
 
   #drive(level: boolean): void {
     if (this.#bus === undefined || level === this.#driven) return;
     this.#driven = level;
-    this.#bus.intx(this.devfn, this.#pin, level);
+    this.onPin?.(level);
+    this.#bus.intx(this.devfn, this.pin, level);
   }
 }

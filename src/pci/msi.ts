@@ -18,6 +18,8 @@ import type { MsiMessage } from './msix.ts';
 export class Msi {
   onMessage: ((message: MsiMessage) => void) | undefined;
   onControl: (() => void) | undefined;
+  /** Takes the messages, as {@link Msix.outlet} does. */
+  outlet: ((vector: number) => boolean) | undefined;
   readonly #dma: DmaSpace;
   #config: ConfigSpace | undefined;
   #at = 0;
@@ -73,6 +75,11 @@ export class Msi {
   notify(): void {
     const config = this.#config;
     if (config === undefined || !this.enabled) return;
+    if (this.outlet !== undefined) {
+      const delivered = this.outlet(0);
+      if (this.onMessage) this.onMessage({ vector: 0, address: 0n, data: 0, delivered });
+      return;
+    }
     const lo = config.get(this.#at + PCI_MSI_ADDRESS_LO, 4);
     const hi = config.get(this.#at + PCI_MSI_ADDRESS_HI, 4);
     const data = config.get(this.#at + PCI_MSI_DATA_64, 2);

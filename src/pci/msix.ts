@@ -18,7 +18,7 @@ import type { Capability } from './capabilities.ts';
 /** A message-signalled interrupt that left a function, or could not. */
 export interface MsiMessage {
   readonly vector: number;
-  /** As the function sees it: before translation. */
+  /** As the function sees it: before translation; 0 when it went to an outlet, which has the table. */
   readonly address: bigint;
   readonly data: number;
   /** False when the write was refused: a fault of the IOMMU, no doorbell there, or no bus mastering. */
@@ -45,6 +45,11 @@ export class Msix implements BarRegion {
   readonly pbaOffset: number;
   /** Told of each message that was sent. */
   onMessage: ((message: MsiMessage) => void) | undefined;
+  /**
+   * Takes the messages when somebody else has the table and its masks, as a VMM has that plugs the
+   * function into its own bus; false when it could not pass one on.
+   */
+  outlet: ((vector: number) => boolean) | undefined;
   /** Told when Enable or Function Mask changed. */
   onControl: (() => void) | undefined;
   readonly #dma: DmaSpace;
@@ -101,7 +106,10 @@ export class Msix implements BarRegion {
    */
   notify(vector: number): void {
     if (!this.enabled || vector < 0 || vector >= this.vectors) return;
-    if (this.#masked(vector)) this.#setPending(vector, true);
+    if (this.outlet !== undefined) {
+      const delivered = this.outlet(vector);
+      if (this.onMessage) this.onMessage({ vector, address: 0n, data: 0, delivered });
+    } else if (this.#masked(vector)) this.#setPending(vector, true);
     else this.#send(vector);
   }
 

@@ -35,6 +35,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   driver: ['virtio', 'fdt', 'acpi', 'spec', 'bytes', 'memory'],
   emulator: ['bytes', 'spec', 'memory', 'machine'],
+  'vfio-user': ['bytes', 'spec', 'topology', 'memory', 'pci', 'machine'],
   guest: ['bytes', 'spec'],
   qemu: ['bytes', 'spec', 'acpi', 'topology', 'firmware', 'guest'],
   scenario: ['bytes', 'spec', 'topology'],

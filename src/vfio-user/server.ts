@@ -1,0 +1,218 @@
+import type { Machine } from '../machine/index.ts';
+import { Connection } from './connection.ts';
+import { endpointFunction, type ServedFunction } from './functions.ts';
+import { GuestRam, type ClientMaps } from './guest-ram.ts';
+import { internalProblem, ramNotShared, type ServerProblem } from './problem.ts';
+import { ServedDevice } from './served-device.ts';
+import { Session } from './session.ts';
+import { looksUnshared } from './shared-ram.ts';
+import type { PollEntry, Sys } from './sys.ts';
+
+/** What happens on the sockets, and what went wrong. */
+export type ServerReport =
+  | { readonly kind: 'connected' | 'disconnected'; readonly function: string }
+  /** DEVICE_RESET: the guest's machine was reset, or the function alone. */
+  | { readonly kind: 'reset'; readonly function: string }
+  | { readonly kind: 'problem'; readonly problem: ServerProblem }
+  | { readonly kind: 'log'; readonly text: string };
+
+/** Sums over all functions. */
+export interface ServerStats {
+  readonly requests: number;
+  readonly refused: number;
+  readonly interrupts: number;
+  /** Functions with a client now. */
+  readonly connected: number;
+}
+
+interface Slot {
+  readonly served: ServedFunction;
+  readonly device: ServedDevice;
+  readonly listener: PollEntry;
+  connection?: Connection;
+  maps?: ClientMaps;
+}
+
+/**
+ * Serves functions of a machine to a VMM: one listening socket each, one connection at a time. All
+ * happens in {@link step}, on one thread; an answer is complete before the next message is looked at.
+ */
+export class Server {
+  readonly machine: Machine;
+  /** Told when somebody signalled the wake descriptor. */
+  onWake: (() => void) | undefined;
+  readonly #sys: Sys;
+  readonly #ram: GuestRam;
+  readonly #report: (report: ServerReport) => void;
+  readonly #slots: Slot[] = [];
+  readonly #wake: PollEntry;
+  #entries: PollEntry[] = [];
+  #requests = 0;
+  #refused = 0;
+  #faults = 0;
+
+  /** The machine must have been made with an empty memory: its windows are the VMM's. */
+  constructor(sys: Sys, machine: Machine, report: (report: ServerReport) => void) {
+    this.#sys = sys;
+    this.machine = machine;
+    this.#report = report;
+    this.#ram = new GuestRam(sys, machine.memory, machine.model.memory);
+    this.#wake = { fd: sys.eventfd(), wantsToSend: false, ready: false };
+    this.#arrange();
+  }
+
+  /** An eventfd: adding to it ends a `step` that waits. */
+  get wakeFd(): number {
+    return this.#wake.fd;
+  }
+
+  get functions(): ServedFunction[] {
+    return this.#slots.map(({ served }) => served);
+  }
+
+  /**
+   * Begins to listen for a client of a function that the machine has.
+   *
+   * @throws Error when the socket cannot be made, RangeError for a function that is not there
+   */
+  listen(served: ServedFunction): void {
+    const fn = this.machine.unit(served.id)?.pci?.fn;
+    if (fn === undefined) throw new RangeError(`the machine has no PCI function ${served.id}`);
+    const fd = this.#sys.listen(served.socket);
+    const listener = { fd, wantsToSend: false, ready: false };
+    this.#slots.push({ served, device: new ServedDevice(fn, this.#sys), listener });
+    this.#arrange();
+  }
+
+  /** Plugs an endpoint of the topology into the machine and listens. */
+  plug(id: string, directory: string): ServedFunction {
+    const endpoint = this.machine.model.endpoints.find((one) => one.id === id);
+    const [served] = endpoint === undefined ? [] : endpointFunction(endpoint, directory);
+    if (endpoint === undefined || served === undefined) {
+      throw new RangeError(`${id} is no PCI endpoint of the topology`);
+    }
+    this.machine.plug(endpoint);
+    this.listen(served);
+    return served;
+  }
+
+  /** Pulls an endpoint; its client, if there still is one, loses the connection. */
+  unplug(id: string): boolean {
+    if (!this.machine.unplug(id)) return false;
+    // Below a root port all functions of the slot went.
+    for (const slot of this.#slots.slice()) {
+      if (this.machine.unit(slot.served.id) === undefined) this.#remove(slot);
+    }
+    return true;
+  }
+
+  /** Waits for something to do, at most that long, and does it. */
+  step(milliseconds: number): void {
+    const { machine } = this;
+    const ready = this.#sys.poll(this.#entries, machine.isWaiting ? 0 : milliseconds);
+    if (ready > 0) {
+      for (const slot of this.#slots) {
+        if (slot.connection !== undefined) this.#serve(slot, slot.connection);
+        else if (slot.listener.ready) this.#accept(slot);
+      }
+      if (this.#wake.ready) {
+        this.#sys.drain(this.#wake.fd);
+        this.onWake?.();
+      }
+    }
+    if (machine.isWaiting) this.#guarded('pending work', () => machine.runPending());
+  }
+
+  get stats(): ServerStats {
+    const sessions = this.#slots.flatMap(({ connection }) => connection?.session.counters ?? []);
+    return {
+      requests: sessions.reduce((sum, { requests }) => sum + requests, this.#requests),
+      refused: sessions.reduce((sum, { refused }) => sum + refused, this.#refused),
+      interrupts: this.#slots.reduce((sum, { device }) => sum + device.irqs.signalled, 0),
+      connected: sessions.length,
+    };
+  }
+
+  /** Closes everything but what the system holds: see `Sys.end`. */
+  stop(): void {
+    for (const slot of this.#slots.slice()) this.#remove(slot);
+    this.#sys.close(this.#wake.fd);
+    this.#entries = [];
+  }
+
+  #serve(slot: Slot, connection: Connection): void {
+    if (!connection.entry.ready) return;
+    connection.entry.ready = false;
+    const outcome = this.#guarded(slot.served.id, () => connection.work());
+    if (outcome !== true) this.#disconnect(slot);
+  }
+
+  #accept(slot: Slot): void {
+    slot.listener.ready = false;
+    const fd = this.#sys.accept(slot.listener.fd);
+    if (fd < 0) return;
+    const { served, device } = slot;
+    const { tx } = this.#sys;
+    const maps = this.#ram.open();
+    const out = new DataView(tx.buffer, tx.byteOffset, tx.byteLength);
+    const session = new Session(device, maps, out, {
+      problem: (problem) => this.#report({ kind: 'problem', problem }),
+      reset: () => this.#report({ kind: 'reset', function: served.id }),
+    });
+    slot.maps = maps;
+    slot.connection = new Connection(this.#sys, fd, session);
+    device.onDriven = () => this.#driven(slot);
+    this.#arrange();
+    this.#report({ kind: 'connected', function: served.id });
+  }
+
+  /** The guest runs and drives this function: once it may do DMA, RAM cannot be empty. */
+  #driven({ device, served }: Slot): void {
+    if (!device.fn.dma.enabled) return;
+    device.onDriven = undefined;
+    if (looksUnshared(this.machine.memory)) {
+      this.#report({ kind: 'problem', problem: ramNotShared(served.id) });
+    }
+  }
+
+  #disconnect(slot: Slot): void {
+    const { connection, device, maps, served } = slot;
+    if (connection === undefined) return;
+    const { requests, refused } = connection.session.counters;
+    this.#requests += requests;
+    this.#refused += refused;
+    device.onDriven = undefined;
+    this.#guarded(served.id, () => device.abandon());
+    maps?.close();
+    connection.close();
+    delete slot.connection;
+    delete slot.maps;
+    this.#arrange();
+    this.#report({ kind: 'disconnected', function: served.id });
+  }
+
+  #remove(slot: Slot): void {
+    this.#disconnect(slot);
+    this.#sys.unlisten(slot.listener.fd, slot.served.socket);
+    this.#slots.splice(this.#slots.indexOf(slot), 1);
+    this.#arrange();
+  }
+
+  #arrange(): void {
+    const mine = this.#slots.map(({ connection, listener }) => connection?.entry ?? listener);
+    this.#entries = [this.#wake, ...mine];
+  }
+
+  /** Our own mistake in one place must not stop the others. */
+  #guarded<T>(what: string, run: () => T): T | undefined {
+    try {
+      return run();
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      if (this.#faults++ < 8) {
+        this.#report({ kind: 'problem', problem: internalProblem(what, text) });
+      }
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type { ListenOptions, Machine, MachineEvent, MachineOptions } from '../machine/index.ts';
+import type { Model } from '../topology/index.ts';
+import type { ServedFunction } from './functions.ts';
+import type { ServerReport, ServerStats } from './server.ts';
+
+/** What a setup module is given. */
+export interface SetupContext {
+  readonly model: Model;
+  /** `setup.data` of the options, cloned. */
+  readonly data: unknown;
+  /** The machine; only to be asked for once it was built, in answers to questions. */
+  readonly machine: () => Machine;
+  /** Says something to whoever runs the server: a thread that waits cannot print. */
+  readonly log: (text: string) => void;
+}
+
+/** What it gives. */
+export interface ServerSetup {
+  readonly machine?: Pick<MachineOptions, 'store' | 'link' | 'tap' | 'random'>;
+  /** Names for `ask`. They answer at once: arguments and answers are cloned between threads. */
+  readonly questions?: Readonly<Record<string, (argument: unknown) => unknown>>;
+}
+
+/** What a setup module exports as `setup`. */
+export type SetupFunction = (context: SetupContext) => ServerSetup | Promise<ServerSetup>;
+
+/** A module that the thread imports, by the URL of its file. */
+export interface SetupModule {
+  readonly module: string;
+  readonly data?: unknown;
+}
+
+/** What the thread is started with. */
+export interface ThreadData {
+  readonly model: Model;
+  readonly directory: string;
+  readonly setup?: SetupModule;
+  /** Absent: nobody wants events. */
+  readonly listen?: ListenOptions;
+  /** Two 32-bit words: {@link STOP} and {@link SEEN}. */
+  readonly shared: SharedArrayBuffer;
+}
+
+/** Index of the word that is not 0 when the thread is to end. */
+export const STOP = 0;
+/** Index of the word that counts the batches of events that were taken. */
+export const SEEN = 1;
+
+export interface Question {
+  readonly id: number;
+  readonly question: string;
+  readonly argument: unknown;
+}
+
+/** What the thread says. */
+export type ThreadMessage =
+  | {
+      readonly kind: 'ready';
+      readonly functions: readonly ServedFunction[];
+      readonly wakeFd: number;
+    }
+  | { readonly kind: 'unavailable'; readonly message: string; readonly cure: string }
+  | { readonly kind: 'events'; readonly events: readonly MachineEvent[]; readonly lost: number }
+  | { readonly kind: 'report'; readonly report: ServerReport }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string }
+  | { readonly kind: 'ended'; readonly stats: ServerStats };
