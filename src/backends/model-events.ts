@@ -1,3 +1,5 @@
+import { hex, showRange } from '../bytes/index.ts';
+import { HOST_BASE } from '../host-iommu/index.ts';
 import { showEvent, type IommuEvent, type IommuEventKind } from '../iommu/index.ts';
 import { ACCESS_WRITE } from '../memory/index.ts';
 import type { Machine, MachineEvent } from '../machine/index.ts';
@@ -17,6 +19,7 @@ export const MODEL_CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   'msi',
   'status',
   'viommu',
+  'host',
 ]);
 
 /** Kinds of vIOMMU events that the verdict is made of. */
@@ -29,10 +32,51 @@ export function deviceEvent(machine: Machine, event: MachineEvent): DeviceEvent 
     const base = { order, viommu: event.viommu };
     return iommuEvent(machine, event.viommu, base, event.event);
   }
+  if (event.source === 'host') return hostEvent(event);
   if (event.source !== 'message') return undefined;
   const { endpointId, viommu, message } = event;
   if (endpointId === undefined || viommu === undefined || !message.delivered) return undefined;
   return { order, viommu, kind: 'msi', endpoint: endpointId, address: message.address };
+}
+
+function hostEvent({
+  order,
+  viommu,
+  endpointId: endpoint,
+  event,
+}: Extract<MachineEvent, { source: 'host' }>): DeviceEvent | undefined {
+  // Before its bus has a number, a device is nobody's endpoint.
+  if (viommu === undefined || endpoint === undefined) return undefined;
+  const base = { order, viommu, endpoint };
+  switch (event.kind) {
+    case 'access': {
+      const { iova, length, access, how } = event;
+      const write = (access & ACCESS_WRITE) !== 0;
+      return { ...base, kind: 'access', iova, length, write, how };
+    }
+    case 'fault': {
+      const { iova: address, access } = event;
+      const write = (access & ACCESS_WRITE) !== 0;
+      const text = `the host refuses ${write ? 'a write' : 'a read'} at ${hex(address)}`;
+      return { ...base, kind: 'host-fault', address, write, text };
+    }
+    case 'call': {
+      const { call, iova, mapping, result } = event.made;
+      return {
+        ...base,
+        kind: 'host-call',
+        call,
+        text: `host: ${call}${iova === undefined ? '' : ` ${showRange(iova)}`}${result === undefined ? '' : `: ${result}`}`,
+        ...(iova === undefined ? {} : { virt: iova }),
+        ...(mapping === undefined
+          ? {}
+          : { phys: mapping.vaddr - HOST_BASE, access: mapping.access }),
+        ...(result === undefined ? {} : { errno: result }),
+      };
+    }
+    default:
+      return event satisfies never;
+  }
 }
 
 interface Base {

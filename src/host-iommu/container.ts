@@ -36,6 +36,16 @@ export interface HostMapping {
 
 export type HostCall = 'map' | 'unmap' | 'unmap-all';
 
+/** A call that was made, and how it ended. */
+export interface HostCallMade {
+  readonly call: HostCall;
+  /** Absent for `unmap-all`. */
+  readonly iova?: Range;
+  /** Of a `map`. */
+  readonly mapping?: HostMapping;
+  readonly result: HostResult;
+}
+
 interface Injected {
   readonly call: HostCall;
   readonly errno: HostErrno;
@@ -57,6 +67,8 @@ export class HostContainer {
   epoch = 1;
   /** Calls made, by kind. */
   readonly calls: Record<HostCall, number> = { map: 0, unmap: 0, 'unmap-all': 0 };
+  /** Told of each call when it is over. */
+  onCall: ((made: HostCallMade) => void) | undefined;
 
   readonly #limit: number;
   readonly #granule: bigint;
@@ -85,6 +97,12 @@ export class HostContainer {
 
   /** VFIO_IOMMU_MAP_DMA. */
   map(mapping: HostMapping): HostResult {
+    const result = this.#map(mapping);
+    this.onCall?.({ call: 'map', iova: mapping.iova, mapping, result });
+    return result;
+  }
+
+  #map(mapping: HostMapping): HostResult {
     const failure = this.#fails('map');
     if (failure !== undefined) return failure;
     const { iova, vaddr, access } = mapping;
@@ -103,6 +121,12 @@ export class HostContainer {
 
   /** VFIO_IOMMU_UNMAP_DMA: nothing there is no error, a mapping cut in two is. */
   unmap(iova: Range): HostResult {
+    const result = this.#unmap(iova);
+    this.onCall?.({ call: 'unmap', iova, result });
+    return result;
+  }
+
+  #unmap(iova: Range): HostResult {
     const failure = this.#fails('unmap');
     if (failure !== undefined) return failure;
     if (!this.#isAligned(iova, 0n)) return 'EINVAL';
@@ -121,11 +145,13 @@ export class HostContainer {
 
   /** VFIO_IOMMU_UNMAP_DMA with VFIO_DMA_UNMAP_FLAG_ALL. */
   unmapAll(): HostResult {
-    const failure = this.#fails('unmap-all');
-    if (failure !== undefined) return failure;
-    this.#mappings = [];
-    this.epoch++;
-    return undefined;
+    const result = this.#fails('unmap-all');
+    if (result === undefined) {
+      this.#mappings = [];
+      this.epoch++;
+    }
+    this.onCall?.({ call: 'unmap-all', result });
+    return result;
   }
 
   /** The mapping that has the address. */

@@ -4,6 +4,7 @@ export {
   HostContainer,
   type ContainerOptions,
   type HostCall,
+  type HostCallMade,
   type HostErrno,
   type HostMapping,
   type HostReserved,

@@ -1,6 +1,7 @@
 import type { IommuEventKind } from '../iommu/index.ts';
 import type { MsiMessage } from '../pci/index.ts';
 import type { VirtioEvent } from '../virtio/index.ts';
+import type { HostEvent } from './passthrough.ts';
 import type { ListenOptions, MachineEvent, MachineListener } from './stream.ts';
 import type { MachineViommu, Unit } from './unit.ts';
 
@@ -53,6 +54,10 @@ export class Events {
       message,
       ...(placed === undefined ? {} : placed),
     });
+  }
+
+  host(device: string, event: HostEvent, unit: () => Unit | undefined): void {
+    if (this.heard) this.#tell({ source: 'host', device, event, ...unit()?.placed });
   }
 
   #follow({ listener, kinds, ends }: Subscription, { viommu, device }: MachineViommu): void {

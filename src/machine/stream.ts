@@ -1,6 +1,7 @@
 import type { IommuEvent, IommuEventKind } from '../iommu/index.ts';
 import type { MsiMessage } from '../pci/index.ts';
 import type { VirtioEvent } from '../virtio/index.ts';
+import type { HostEvent } from './passthrough.ts';
 
 /** What happened in the machine. `order` grows by one with each event that somebody listened to. */
 export type MachineEvent = { readonly order: number } & (
@@ -13,6 +14,14 @@ export type MachineEvent = { readonly order: number } & (
       readonly viommu?: string;
       readonly endpointId?: number;
       readonly message: MsiMessage;
+    }
+  /** The host of a passed-through device: what its container was asked, and what it let through. */
+  | {
+      readonly source: 'host';
+      readonly device: string;
+      readonly viommu?: string;
+      readonly endpointId?: number;
+      readonly event: HostEvent;
     }
   | { readonly source: 'virtio'; readonly device: string; readonly event: VirtioEvent }
 );

@@ -19,6 +19,8 @@ export type DeviceEvent = EventBase &
     | { readonly kind: 'unmap'; readonly domain: number; readonly virt: Range }
     | AccessEvent
     | FaultEvent
+    | HostCallEvent
+    | HostFaultEvent
     | { readonly kind: 'msi'; readonly endpoint: number; readonly address: bigint }
   );
 
@@ -73,6 +75,29 @@ export interface FaultEvent {
   readonly write?: boolean;
 }
 
+/** A call to the container of the host that an endpoint is passed through from. */
+export interface HostCallEvent {
+  readonly kind: 'host-call';
+  readonly endpoint: number;
+  readonly call: 'map' | 'unmap' | 'unmap-all';
+  /** I/O virtual addresses; absent for `unmap-all`. */
+  readonly virt?: Range;
+  /** Of a `map`: the guest-physical address that the host address given stands for. */
+  readonly phys?: bigint;
+  /** Of a `map`: VFIO_DMA_MAP_FLAG_READ, _WRITE, which are also VIRTIO_IOMMU_MAP_F_READ, _WRITE. */
+  readonly access?: number;
+  /** The errno of a call that failed. */
+  readonly errno?: string;
+}
+
+/** An access that the host refused. No vIOMMU hears of it, so there is no fault record. */
+export interface HostFaultEvent {
+  readonly kind: 'host-fault';
+  readonly endpoint: number;
+  readonly address: bigint;
+  readonly write: boolean;
+}
+
 export interface EventRegion {
   readonly range: Range;
   readonly type: 'reserved' | 'msi';
@@ -96,4 +121,6 @@ export type Capability =
   /** The status of each request. */
   | 'status'
   /** Which vIOMMU an event belongs to. */
-  | 'viommu';
+  | 'viommu'
+  /** What the hosts of passed-through endpoints are asked and refuse. */
+  | 'host';

@@ -15,6 +15,8 @@ export interface Endpoint {
   readonly explicitId: boolean;
   /** The device is the host's: the mappings of its domain are relayed there. */
   readonly passthrough?: Passthrough;
+  /** What drives it in the guest, when it is not the driver that its kernel chooses. */
+  readonly guestDriver?: 'vfio-pci';
   readonly place: Place;
   readonly places: Readonly<Record<string, Place>>;
 }

@@ -63,6 +63,7 @@ export function resolveEndpoints(
         ...(viommu === undefined ? {} : { viommu }),
         ...(endpointId === undefined ? {} : { endpointId }),
         ...passthroughOf(input),
+        ...(input['guest-driver'] === undefined ? {} : { guestDriver: input['guest-driver'] }),
         explicitId: input['endpoint-id'] !== undefined,
         place: context.idPlace('endpoints', index),
         places: context.places('endpoints', index),

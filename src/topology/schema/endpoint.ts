@@ -94,6 +94,13 @@ export const endpoint = section('Something that issues DMA.', {
     )
     .optional(),
   passthrough: passthrough.optional(),
+  'guest-driver': s
+    .choice(
+      'What drives it in the guest; default: the kernel. `vfio-pci` hands a dma-engine to a program of ' +
+        "ours in the guest's user space.",
+      ['vfio-pci'],
+    )
+    .optional(),
 });
 
 export type EndpointInput = z.output<typeof endpoint>;
