@@ -10,8 +10,8 @@ import { HEADER, type Request } from './message.ts';
 
 const AT = VFIO_USER_VERSION_BODY.offsets;
 
-/** Descriptors that we take with one message. */
-export const FDS_MAX = 32;
+/** Descriptors that we take with one message; QEMU 11.1 refuses a server that says more than 16. */
+export const FDS_MAX = 16;
 /** Bytes that one region access may move. */
 export const XFER_MAX = 0x1_0000;
 
