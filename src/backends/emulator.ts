@@ -1,6 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import { sizeOf } from '../bytes/index.ts';
 import { attach, coreModule, Emulator, type BootFiles, type SystemMap } from '../emulator/index.ts';
@@ -10,6 +9,7 @@ import {
   formatPlan,
   type BootOptionSet,
   type Guest,
+  type ModuleTree,
 } from '../guest/index.ts';
 import { buildMachine } from '../machine/index.ts';
 import { diskSha256, DISK_SIZE_DEFAULT } from '../qemu/index.ts';
@@ -40,10 +40,13 @@ import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
 import type { ModelDisk } from './model-checks.ts';
 import { bootPlan, DISK_READ_BYTES, modulesFor } from './plan.ts';
 import { ConsoleWatch } from './qemu-console.ts';
+import { serialLogFor } from './serial-log.ts';
 
 export interface EmulatorBackendOptions {
   /** Kernel, modules and userspace for arm64. */
   readonly guest: Guest;
+  /** Modules of the guest, where a boot before this one has read some. */
+  readonly modules?: ModuleTree;
   /** Which firmware the guest is given; default: the device tree where there is one. */
   readonly firmware?: 'device-tree' | 'acpi';
   readonly bootOptions?: BootOptionSet;
@@ -105,7 +108,7 @@ async function run(
   };
   const stop = await runWithin(made.emulator, limits, made.lastLine, input.signal);
   const { report, log, text } = made.console.finish();
-  const serialLog = options.serialLog ?? defaultLog(input.model);
+  const serialLog = options.serialLog ?? serialLogFor(input.model);
   await mkdir(dirname(serialLog), { recursive: true });
   await writeFile(serialLog, text);
   const { model } = input;
@@ -183,6 +186,7 @@ async function prepare(
   const initramfs = await buildInitramfs({
     guest: options.guest,
     modules: modulesFor(model),
+    ...(options.modules === undefined ? {} : { tree: options.modules }),
     plan: formatPlan(bootPlan(model, (id) => disks.get(id)?.image.size ?? 0n, options.patience)),
   });
   const { dtb, passed } = firmwareOf(input, options, emulator);
@@ -289,9 +293,4 @@ function environmentOf(
     seed,
     notes: [`${outcome.instructions} instructions, ${emulator.core.ram.length >> 20} MiB of RAM`],
   };
-}
-
-function defaultLog(model: Model): string {
-  const name = model.name.replaceAll(/[^A-Za-z0-9._-]/gu, '_').slice(0, 80);
-  return join(tmpdir(), `viommu-topo-${name}-${process.pid}.log`);
 }

@@ -1,6 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import type { Guest } from '../guest/index.ts';
 import { findQemu, preflight, shellWord, showQemuVersion, workDirectory } from '../qemu/index.ts';
@@ -12,13 +11,14 @@ import {
   type Environment,
   type Observation,
 } from '../scenario/index.ts';
-import type { Diagnostic, Model } from '../topology/index.ts';
+import type { Diagnostic } from '../topology/index.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { endingOf } from './qemu-console.ts';
 import { QEMU_CAPABILITIES } from './qemu-events.ts';
 import { passedImages, prepare, type Prepared, type QemuBackendOptions } from './qemu-prepare.ts';
 import { watch, type Watched } from './qemu-watch.ts';
+import { serialLogFor } from './serial-log.ts';
 
 /** QEMU's own virtio-iommu, with a stock guest on it. */
 export function qemuBackend(options: QemuBackendOptions): Backend {
@@ -55,7 +55,7 @@ async function run(
     const prepareSeconds = seconds();
     const { seen, recorder, notes } = await watchWhole(input, hooks, options, prepared);
     const { report, log, text } = seen.console.finish();
-    const serialLog = options.serialLog ?? defaultLog(input.model);
+    const serialLog = options.serialLog ?? serialLogFor(input.model);
     await mkdir(dirname(serialLog), { recursive: true });
     await writeFile(serialLog, text);
     return {
@@ -122,11 +122,6 @@ function environmentOf(
     command: [qemu.path, ...argv].map(shellWord),
     seed,
   };
-}
-
-function defaultLog(model: Model): string {
-  const name = model.name.replaceAll(/[^A-Za-z0-9._-]/gu, '_').slice(0, 80);
-  return join(tmpdir(), `viommu-topo-${name}-${process.pid}.log`);
 }
 
 function kernelOf(guest: Guest): NonNullable<Environment['kernel']> {

@@ -32,3 +32,10 @@ export function bytes(text: string): bigint {
   if ('value' in read && read.value > 0n) return read.value;
   throw new InvalidArgumentError('A size is wanted, such as 512M.');
 }
+
+/** How many of something: 1 to 1024. */
+export function count(text: string): number {
+  const value = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (value >= 1 && value <= 1024) return value;
+  throw new InvalidArgumentError('A number from 1 to 1024 is wanted.');
+}

@@ -9,6 +9,8 @@ export interface InitramfsOptions {
   readonly guest: Guest;
   /** Modules that must be there, built in or not; see {@link ModuleTree.resolve} for the order. */
   readonly modules: readonly string[];
+  /** The guest's modules, to keep what was unpacked for another initramfs. */
+  readonly tree?: ModuleTree;
   /** Modules that are loaded when the kernel has them. */
   readonly optionalModules?: readonly string[];
   /** Text of `/viommu/plan`, as `formatPlan` makes it. */
@@ -33,7 +35,7 @@ const INIT_SCRIPT = new URL('../../qemu/init/init.sh', import.meta.url);
  */
 export async function buildInitramfs(options: InitramfsOptions): Promise<Uint8Array> {
   const { guest } = options;
-  const tree = await ModuleTree.open(guest.modulesDir);
+  const tree = options.tree ?? (await ModuleTree.open(guest.modulesDir));
   const modules = await tree.resolve(options.modules, options.optionalModules);
   const files = new Map<string, CpioEntry>();
   const put = (entry: CpioEntry): void => void files.set(entry.path, entry);

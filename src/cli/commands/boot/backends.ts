@@ -1,5 +1,5 @@
 import { emulatorBackend, modelBackend, qemuBackend } from '../../../backends/index.ts';
-import type { BootOptionSet, Guest } from '../../../guest/index.ts';
+import type { BootOptionSet, Guest, ModuleTree } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
 import type { BootOptions } from './options.ts';
@@ -16,16 +16,19 @@ export interface BackendParts {
   readonly boot: Boot;
   /** The stock guest; fetched when it is asked for. */
   readonly guest: () => Promise<Guest>;
+  /** Its modules, where an earlier boot has read some. */
+  readonly modules?: ModuleTree;
 }
 
 /** One line for each backend. */
 export const BACKENDS: Readonly<
   Record<BackendName, (parts: BackendParts) => Backend | Promise<Backend>>
 > = {
-  emulator: async ({ options, boot, guest }) =>
+  emulator: async ({ options, boot, guest, modules }) =>
     emulatorBackend({
       guest: await guest(),
       firmware: boot.kind,
+      ...(modules === undefined ? {} : { modules }),
       ...cmdlineOf(options),
       ...(options.systemMap === undefined ? {} : { symbols: readSystemMap(options.systemMap) }),
     }),

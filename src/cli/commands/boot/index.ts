@@ -12,7 +12,7 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
   const command = program
     .command('boot')
     .description('boot a stock guest on a topology and judge what it shows')
-    .argument('<file...>', 'topologies, booted one after the other');
+    .argument('<file...>', 'topologies; verdicts come in their order');
   addBootOptions(command)
     .addHelpText(
       'after',

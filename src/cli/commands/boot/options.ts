@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { bytes, seconds } from '../../arguments.ts';
+import { bytes, count, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
 
 /** Forms of a verdict, the default first. */
@@ -24,6 +24,7 @@ export interface BootOptions {
   readonly systemMap?: string;
   readonly accel?: 'auto' | 'kvm' | 'tcg';
   readonly qemu?: string;
+  readonly jobs?: number;
   readonly timeout: number;
   readonly seed: string;
   readonly format: VerdictFormat;
@@ -42,7 +43,13 @@ export function addBootOptions(command: Command): Command {
   addMachineOptions(command);
   addGuestOptions(command);
   return command
-    .option('--timeout <seconds>', 'end the guest after this long', seconds, TIME_LIMIT)
+    .option('-j, --jobs <number>', 'boots at once (default: cores, as memory allows)', count)
+    .option(
+      '--timeout <seconds>',
+      'end a guest after this long; emulator: of its own time',
+      seconds,
+      TIME_LIMIT,
+    )
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')
     .addOption(choice('--format <format>', 'of the verdict', FORMATS))
     .option('-o, --output <file>', 'write the verdict there, the text still to the terminal')

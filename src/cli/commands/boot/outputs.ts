@@ -9,6 +9,8 @@ import type { Boot } from './boots.ts';
 export interface OutputParts {
   readonly io: Io;
   readonly options: BootOptions;
+  /** Boots at once. */
+  readonly jobs: number;
   /** Must be called before something is printed while a guest runs. */
   readonly clearProgress: () => void;
 }
@@ -54,12 +56,12 @@ export function hooksOf(
 }
 
 /** `--show-console` */
-function consoleOutput({ io, options, clearProgress }: OutputParts): Output | undefined {
+function consoleOutput({ io, options, jobs, clearProgress }: OutputParts): Output | undefined {
   if (options.showConsole !== true) return undefined;
   return {
-    console: (_, line) => {
+    console: ({ model }, line) => {
       clearProgress();
-      io.err(`${line}\n`);
+      io.err(jobs === 1 ? `${line}\n` : `${model.name}| ${line}\n`);
     },
   };
 }

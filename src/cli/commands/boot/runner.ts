@@ -1,48 +1,115 @@
 import { bootAndJudge } from '../../../backends/index.ts';
+import type { Guest } from '../../../guest/index.ts';
 import { renderDiagnostics } from '../../../report/index.ts';
-import type { Backend, BootInput, Verdict } from '../../../scenario/index.ts';
+import type { Backend, BootHooks, BootInput, Verdict } from '../../../scenario/index.ts';
 import { InputError } from '../../exit.ts';
 import type { Io } from '../../io.ts';
 import { Progress } from '../../progress.ts';
 import { BACKENDS } from './backends.ts';
+import type { Boot } from './boots.ts';
+import { BootProgress } from './boot-progress.ts';
 import { Guests } from './guests.ts';
+import { defaultJobs, inParallel } from './jobs.ts';
 import type { BootOptions } from './options.ts';
 import { hooksOf, outputsFor } from './outputs.ts';
-import type { Boot } from './boots.ts';
+import { BootPool } from './pool.ts';
 
-/** Boots one after the other, and tells the outputs. */
+/** A boot that nothing stands in the way of. */
+interface Prepared {
+  readonly boot: Boot;
+  readonly backend: Backend;
+  readonly input: BootInput;
+  /** The guest, where the backend has asked for one. */
+  readonly guest: Guest | undefined;
+}
+
+/** Boots, several at once if the options or the machine say so, and tells the outputs in order. */
 export async function runBoots(
   boots: readonly Boot[],
   io: Io,
   options: BootOptions,
 ): Promise<readonly Verdict[]> {
-  let progress = new Progress(io, options.quiet === true);
-  const clearProgress = (): void => progress.end();
-  const outputs = outputsFor({ io, options, clearProgress });
+  const ender = new AbortController();
+  const signal = AbortSignal.any([io.signal, ender.signal]);
+  const prepared = await prepareAll(boots, io, options, signal);
+  const jobs = Math.min(options.jobs ?? defaultJobs(boots), boots.length);
+  const progress = new BootProgress(io, options.quiet === true, boots.length, jobs);
+  const parts = { io, options, jobs, clearProgress: (): void => progress.clear() };
+  const outputs = outputsFor(parts);
+  const inWorkers = jobs > 1 && boots.some(({ backend }) => backend === 'emulator');
+  const pool = inWorkers ? new BootPool(jobs, options) : undefined;
+  const verdicts = new Map<number, Verdict>();
+  let told = 0;
+  const tell = (): void => {
+    for (let verdict = verdicts.get(told); verdict !== undefined; verdict = verdicts.get(told)) {
+      const boot = boots[told++];
+      if (boot === undefined) break;
+      progress.clear();
+      for (const output of outputs) output.verdict?.(verdict, boot);
+    }
+  };
+  try {
+    await inParallel(
+      prepared,
+      jobs,
+      async (one, index) => {
+        const hooks = { ...progress.start(one.boot), ...hooksOf(outputs, one.boot) };
+        verdicts.set(index, await bootOne(one, hooks, pool, signal));
+        progress.finish(one.boot);
+        tell();
+      },
+      () => ender.abort(),
+    );
+  } finally {
+    progress.clear();
+    await pool?.end();
+  }
+  const all = boots.flatMap((_, index) => verdicts.get(index) ?? []);
+  for (const output of outputs) output.end?.(all);
+  return all;
+}
+
+/** The emulator keeps a core busy and goes to a worker; QEMU is a process anyway. */
+async function bootOne(
+  { boot, backend, input, guest }: Prepared,
+  hooks: BootHooks,
+  pool: BootPool | undefined,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  if (pool === undefined || boot.backend !== 'emulator' || guest === undefined) {
+    return bootAndJudge(backend, input, hooks);
+  }
+  return pool.boot(boot, guest, hooks, signal);
+}
+
+/** Everything that can be said before the first guest starts: missing guests, what cannot be booted. */
+async function prepareAll(
+  boots: readonly Boot[],
+  io: Io,
+  options: BootOptions,
+  signal: AbortSignal,
+): Promise<readonly Prepared[]> {
+  const progress = new Progress(io, options.quiet === true);
   const guests = new Guests(io, options);
-  const verdicts: Verdict[] = [];
+  const prepared: Prepared[] = [];
+  const { timeout: timeLimit, seed } = options;
   try {
     for (const boot of boots) {
       const { model, firmware } = boot;
-      progress = new Progress(io, options.quiet === true);
-      const guest = (): ReturnType<Guests['of']> => guests.of(model, progress);
-      const backend = await BACKENDS[boot.backend]({ options, boot, guest });
-      const { timeout: timeLimit, seed } = options;
-      const input: BootInput = { model, firmware, signal: io.signal, timeLimit, seed };
-      await preflight(backend, input, boot.file, io, clearProgress);
-      const verdict = await bootAndJudge(backend, input, {
-        progress: (stage) => progress.stage(`${model.name}: ${stage}`),
-        ...hooksOf(outputs, boot),
+      let guest: Guest | undefined;
+      const backend = await BACKENDS[boot.backend]({
+        options,
+        boot,
+        guest: async () => (guest = await guests.of(model, progress)),
       });
-      progress.end();
-      verdicts.push(verdict);
-      for (const output of outputs) output.verdict?.(verdict, boot);
+      const input: BootInput = { model, firmware, signal, timeLimit, seed };
+      await preflight(backend, input, boot.file, io, () => progress.end());
+      prepared.push({ boot, backend, input, guest });
     }
   } finally {
     progress.end();
   }
-  for (const output of outputs) output.end?.(verdicts);
-  return verdicts;
+  return prepared;
 }
 
 async function preflight(
