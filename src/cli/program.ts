@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { registerBoot } from './commands/boot/index.ts';
 import { registerBuild } from './commands/build.ts';
@@ -11,15 +10,11 @@ import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
 import { registerQemu } from './commands/qemu.ts';
 import { registerSchema } from './commands/schema.ts';
+import { registerTrace } from './commands/trace.ts';
 import type { CommandContext } from './context.ts';
 import type { ExitCode } from './exit.ts';
 import type { Io } from './io.ts';
-
-/** The version of this package. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
+import { packageVersion } from './version.ts';
 
 /** The whole command line, without running it. */
 export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
@@ -38,6 +33,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerBoot(program, context);
   registerInspect(program, context);
   registerExplain(program, context);
+  registerTrace(program, context);
   registerGuest(program, context);
   registerQemu(program, context);
   registerDoctor(program, context);

@@ -57,6 +57,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'emulator',
   ],
   report: ['bytes', 'spec', 'topology', 'scenario'],
+  trace: ['bytes', 'scenario'],
+  debug: ['bytes', 'spec', 'topology', 'memory', 'iommu', 'machine', 'scenario'],
 };
 
 /** These may import every room; nothing may import them. */

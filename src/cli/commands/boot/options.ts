@@ -30,6 +30,9 @@ export interface BootOptions {
   readonly format: VerdictFormat;
   readonly output?: string;
   readonly verbose?: boolean;
+  readonly trace?: string;
+  readonly traceFormat?: 'jsonl' | 'chrome';
+  readonly pcap?: string;
   readonly showConsole?: boolean;
   readonly quiet?: boolean;
   readonly force?: boolean;
@@ -54,6 +57,14 @@ export function addBootOptions(command: Command): Command {
     .addOption(choice('--format <format>', 'of the verdict', FORMATS))
     .option('-o, --output <file>', 'write the verdict there, the text still to the terminal')
     .option('--verbose', 'every item of every promise')
+    .option('--trace <file>', 'write every event there: JSON lines, or FILE.perfetto.json')
+    .addOption(
+      new Option('--trace-format <format>', 'of the trace (default: by its name)').choices([
+        'jsonl',
+        'chrome',
+      ]),
+    )
+    .option('--pcap <dir>', 'model, emulator: write the frames of each NIC there')
     .option('--show-console', 'show the guest’s console while it runs')
     .option('--quiet', 'no progress')
     .option('--force', 'boot although the topology has errors');

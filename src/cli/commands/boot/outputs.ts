@@ -4,6 +4,7 @@ import { writeResult } from '../../files.ts';
 import type { Io } from '../../io.ts';
 import type { BootOptions, VerdictFormat } from './options.ts';
 import type { Boot } from './boots.ts';
+import { traceOutput } from './trace-output.ts';
 
 /** What an output is made from. */
 export interface OutputParts {
@@ -25,13 +26,15 @@ export interface Output {
   verdict?(verdict: Verdict, boot: Boot): void;
   /** All boots are over. */
   end?(verdicts: readonly Verdict[]): void;
+  /** Whatever became of the boots: nothing follows. */
+  close?(): void;
 }
 
 /** Answers undefined when the options do not ask for it. */
 export type MakeOutput = (parts: OutputParts) => Output | undefined;
 
 /** One line for each output. */
-const OUTPUTS: readonly MakeOutput[] = [consoleOutput, textOutput, fileOutput];
+const OUTPUTS: readonly MakeOutput[] = [consoleOutput, textOutput, fileOutput, traceOutput];
 
 /** The outputs that the options ask for. */
 export function outputsFor(parts: OutputParts): Output[] {

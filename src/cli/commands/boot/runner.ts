@@ -60,13 +60,15 @@ export async function runBoots(
       },
       () => ender.abort(),
     );
+    progress.clear();
+    const all = boots.flatMap((_, index) => verdicts.get(index) ?? []);
+    for (const output of outputs) output.end?.(all);
+    return all;
   } finally {
     progress.clear();
     await pool?.end();
+    for (const output of outputs) output.close?.();
   }
-  const all = boots.flatMap((_, index) => verdicts.get(index) ?? []);
-  for (const output of outputs) output.end?.(all);
-  return all;
 }
 
 /** The emulator keeps a core busy and goes to a worker; QEMU is a process anyway. */
