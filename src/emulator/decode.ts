@@ -56,11 +56,10 @@ const RULES: readonly (readonly [pattern: string, op: number])[] = [
   ...loadsAndStores('00', '0', ops.OP_STRB_IMM9),
   ...loadsAndStores('00', '1', ops.OP_STRB_REG),
   // Data processing, register.
-  ['00001010xxx', ops.OP_LOGICAL_W],
-  ['00101010xxx', ops.OP_LOGICAL_W],
-  ['01001010xxx', ops.OP_LOGICAL_W],
-  ['01101010xxx', ops.OP_LOGICAL_W],
-  ['1xx01010xxx', ops.OP_LOGICAL_X],
+  ...logicalShifted('00', ops.OP_AND_SHIFT_W, ops.OP_AND_SHIFT_X),
+  ...logicalShifted('01', ops.OP_ORR_SHIFT_W, ops.OP_ORR_SHIFT_X),
+  ...logicalShifted('10', ops.OP_EOR_SHIFT_W, ops.OP_EOR_SHIFT_X),
+  ...logicalShifted('11', ops.OP_ANDS_SHIFT_W, ops.OP_ANDS_SHIFT_X),
   ...addShifted('00', ops.OP_ADD_SHIFT_W, ops.OP_ADD_SHIFT_X),
   ...addShifted('01', ops.OP_ADDS_SHIFT_W, ops.OP_ADDS_SHIFT_X),
   ...addShifted('10', ops.OP_SUB_SHIFT_W, ops.OP_SUB_SHIFT_X),
@@ -103,6 +102,16 @@ function addShifted(opS: string, w: number, x: number): [string, number][] {
     [`0${opS}01011${shift}0`, w] as [string, number],
     [`1${opS}01011${shift}0`, x] as [string, number],
   ]);
+}
+
+/** N (bit 21) takes the complement of the second operand. */
+function logicalShifted(opc: string, w: number, x: number): [string, number][] {
+  return [
+    [`0${opc}01010xx0`, w],
+    [`1${opc}01010xx0`, x],
+    [`0${opc}01010xx1`, ops.OP_COMPLEMENT_W],
+    [`1${opc}01010xx1`, ops.OP_COMPLEMENT_X],
+  ];
 }
 
 /** Loads and stores of one register: size and opc count up in the order of the OP_ numbers. */

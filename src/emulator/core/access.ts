@@ -2,7 +2,7 @@
 import { BUS_ERROR, EL, EVENT, EVENT_BUS, EVENT_FAULT, PC, PC_OFFSET } from './layout.ts';
 import { busRead, busWrite } from './host.ts';
 import { EC_DATA_ABORT, pcBefore, takeAbort } from './exception.ts';
-import { dataEntry, enterData, PAGE_MASK } from './tlb.ts';
+import { dataEntry, dataEntryOf, enterData, PAGE_MASK } from './tlb.ts';
 import {
   FSC_ALIGNMENT,
   FSC_EXTERNAL,
@@ -67,8 +67,20 @@ export function translate(va: u64, isWrite: bool, el: u32, ip: u32): bool {
   return true;
 }
 
+/**
+ * @inline The place in linear memory when the TLB has the page, whatever the alignment; else 0. The access
+ * must stay in the page.
+ */
+function cached(va: u64, isWrite: bool, el: u32): u32 {
+  const entry = dataEntryOf(va, el);
+  const tag = isWrite ? load<u64>(entry, 8) : load<u64>(entry);
+  return tag == (va & PAGE_MASK) ? <u32>va + load<u32>(entry, 16) : 0;
+}
+
 /** The same, for the host: the place in linear memory, 0 when a fault was taken, 1 for no RAM. */
 export function hostFor(va: u64, size: u32, isWrite: bool, ip: u32): u32 {
+  const at = cached(va, isWrite, load<u32>(EL));
+  if (at) return at;
   if (!translate(va, isWrite, load<u32>(EL), ip)) return 0;
   return isRam(walkedTo, size) ? hostOf(walkedTo) : 1;
 }
@@ -91,6 +103,8 @@ function writeHost(at: u32, size: u32, value: u64): void {
 export function readSlow(va: u64, size: u32, el: u32, ip: u32): u64 {
   const first: u32 = 4096 - ((<u32>va) & 4095);
   if (first < size) return readAcross(va, first, size, el, ip);
+  const at = cached(va, false, el);
+  if (at) return readHost(at, size);
   if (!translate(va, false, el, ip)) return 0;
   if (isRam(walkedTo, size)) return readHost(hostOf(walkedTo), size);
   return readBus(va, size, ip);
@@ -132,6 +146,11 @@ function readBus(va: u64, size: u32, ip: u32): u64 {
 export function writeSlow(va: u64, size: u32, value: u64, el: u32, ip: u32): bool {
   const first: u32 = 4096 - ((<u32>va) & 4095);
   if (first < size) return writeAcross(va, first, size, value, el, ip);
+  const at = cached(va, true, el);
+  if (at) {
+    writeHost(at, size, value);
+    return true;
+  }
   if (!translate(va, true, el, ip)) return false;
   if (isRam(walkedTo, size)) {
     writeHost(hostOf(walkedTo), size, value);

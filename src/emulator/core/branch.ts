@@ -6,6 +6,8 @@ import {
   PC,
   PC_OFFSET,
   REGS,
+  RUN_END,
+  SLICE_END,
   STOP_HVC,
   STOP_UNSUPPORTED,
 } from './layout.ts';
@@ -48,7 +50,32 @@ export function setLink(address: u64): void {
   store<u64>(LINK, address, REGS);
 }
 
-/** What BR, BLR, RET or ERET is, from opc, op2, op3 and op4; the forms with PAC are not here. */
+/** @inline Whether a place lies in the code page of the instruction before `ip`. */
+export function isNear(place: u32, ip: u32): bool {
+  return ((place ^ (ip - 4)) & 0xfffff000) == 0;
+}
+
+/**
+ * @inline The run of instructions goes on at a place with a rest of the slice, in bytes; it ends with
+ * the page or the slice.
+ */
+export function startRun(place: u32, rest: u32): void {
+  store<u32>(SLICE_END, place + rest);
+  store<u32>(RUN_END, place + min<u32>(rest, 4096 - (place & 4095)));
+}
+
+/** @inline A branch within the page; answers the place. */
+export function hop(place: u32, ip: u32): u32 {
+  startRun(place, load<u32>(SLICE_END) - ip);
+  return place;
+}
+
+/** @inline The address of a direct branch to another page. */
+export function farTarget(place: u32, ip: u32): u64 {
+  return pcBefore(ip) + <u64>(<i64>(<i32>(place - (ip - 4))));
+}
+
+/** @inline What BR, BLR, RET or ERET is, from opc, op2, op3 and op4; the forms with PAC are not here. */
 export function isPlainRegisterBranch(insn: u32): bool {
   return (insn & 0xff9ffc1f) == 0xd61f0000 && (insn & 0x600000) != 0x600000;
 }

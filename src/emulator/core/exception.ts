@@ -42,7 +42,7 @@ export function setSysreg(slot: u32, value: u64): void {
   store<u64>(slot << 3, value, SYSREGS);
 }
 
-/** The address of the instruction before `ip`, a place in linear memory. */
+/** @inline The address of the instruction before `ip`, a place in linear memory. */
 export function pcBefore(ip: u32): u64 {
   return load<u64>(PC_OFFSET) + <u64>(ip - 4);
 }

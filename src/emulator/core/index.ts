@@ -48,7 +48,7 @@ export function run(budget: f64): u32 {
     const due = deadline();
     let limit = min<u64>(rest, SLICE_MAX);
     if (due > clock) limit = min<u64>(limit, due - clock);
-    const done: u64 = slice(<i32>limit);
+    const done: u64 = slice(<u32>limit);
     store<u64>(CLOCK, clock + done);
     store<u64>(RETIRED, load<u64>(RETIRED) + done);
     rest -= min<u64>(done, rest);

@@ -59,6 +59,11 @@ export const RAM_BASE = 0x1198;
 export const FEATURES = 0x11a0;
 export const FPCR = 0x11a4;
 export const FPSR = 0x11a8;
+/** Where the slice, and where the run of instructions without a branch end if the code goes on; u32. */
+export const SLICE_END = 0x11b0;
+export const RUN_END = 0x11b4;
+/** What the clock is when the slice is over; u64. */
+export const SLICE_CLOCK = 0x11b8;
 /** Which parts of the address space the TLBs hold pages of blocks of: a bit for a hash of 2 MiB. */
 export const BLOCK_MAP = 0x1200;
 export const BLOCK_MAP_SIZE = 0x80;

@@ -62,6 +62,18 @@ export function storeFrom<T>(insn: u32, va: u64, ip: u32): bool {
   return writeMemory<T>(va, <T>getX(rd(insn)), ip);
 }
 
+/** @inline Loads from base and register; false without EVENT for what is unallocated. */
+export function loadRegister<T, R>(insn: u32, scale: u32, ip: u32): bool {
+  if (!isRegisterOffset(insn)) return false;
+  return loadTo<T, R>(insn, registerAddress(insn, scale), ip);
+}
+
+/** @inline Stores to base and register. */
+export function storeRegister<T>(insn: u32, scale: u32, ip: u32): bool {
+  if (!isRegisterOffset(insn)) return false;
+  return storeFrom<T>(insn, registerAddress(insn, scale), ip);
+}
+
 /** @inline Loads with imm9: the base changes only when the access was made. */
 export function loadIndexed<T, R>(insn: u32, ip: u32): bool {
   if ((insn & 0xc00) == 0x800) return loadUnprivileged(insn, ip);

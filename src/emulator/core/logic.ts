@@ -34,60 +34,119 @@ export function initBitMasks(): void {
 
 /** @inline */
 export function andImmX(insn: u32): bool {
-  setXsp(orSp(rd(insn)), getX(rn(insn)) & bitMask(insn));
-  return bitMask(insn) != 0;
+  const mask = bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), getX(rn(insn)) & mask);
+  return true;
 }
 
 /** @inline */
 export function orrImmX(insn: u32): bool {
-  setXsp(orSp(rd(insn)), getX(rn(insn)) | bitMask(insn));
-  return bitMask(insn) != 0;
+  const mask = bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), getX(rn(insn)) | mask);
+  return true;
 }
 
 /** @inline */
 export function eorImmX(insn: u32): bool {
-  setXsp(orSp(rd(insn)), getX(rn(insn)) ^ bitMask(insn));
-  return bitMask(insn) != 0;
+  const mask = bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), getX(rn(insn)) ^ mask);
+  return true;
 }
 
 /** @inline */
 export function andsImmX(insn: u32): bool {
-  const result = getX(rn(insn)) & bitMask(insn);
+  const mask = bitMask(insn);
+  if (mask == 0) return false;
+  const result = getX(rn(insn)) & mask;
   setFlags(result, 0, 0);
   setX(rd(insn), result);
-  return bitMask(insn) != 0;
+  return true;
 }
 
 /** @inline */
 export function andImmW(insn: u32): bool {
-  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) & (<u32>bitMask(insn))));
-  return bitMask(insn) != 0;
+  const mask = <u32>bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) & mask));
+  return true;
 }
 
 /** @inline */
 export function orrImmW(insn: u32): bool {
-  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) | (<u32>bitMask(insn))));
-  return bitMask(insn) != 0;
+  const mask = <u32>bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) | mask));
+  return true;
 }
 
 /** @inline */
 export function eorImmW(insn: u32): bool {
-  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) ^ (<u32>bitMask(insn))));
-  return bitMask(insn) != 0;
+  const mask = <u32>bitMask(insn);
+  if (mask == 0) return false;
+  setXsp(orSp(rd(insn)), <u64>(getW(rn(insn)) ^ mask));
+  return true;
 }
 
 /** @inline */
 export function andsImmW(insn: u32): bool {
-  const result = getW(rn(insn)) & (<u32>bitMask(insn));
+  const mask = <u32>bitMask(insn);
+  if (mask == 0) return false;
+  const result = getW(rn(insn)) & mask;
   setFlags(<i64>(<i32>result), 0, 0);
   setX(rd(insn), <u64>result);
-  return bitMask(insn) != 0;
+  return true;
 }
 
-/** @inline AND, ORR, EOR, ANDS of a shifted register, or of its complement. */
-export function logicalX(insn: u32): void {
-  let b = shiftedX(insn);
-  if (insn & 0x200000) b = ~b;
+/** @inline */
+export function andShiftX(insn: u32): void {
+  setX(rd(insn), getX(rn(insn)) & shiftedX(insn));
+}
+
+/** @inline */
+export function orrShiftX(insn: u32): void {
+  setX(rd(insn), getX(rn(insn)) | shiftedX(insn));
+}
+
+/** @inline */
+export function eorShiftX(insn: u32): void {
+  setX(rd(insn), getX(rn(insn)) ^ shiftedX(insn));
+}
+
+/** @inline */
+export function andsShiftX(insn: u32): void {
+  const result = getX(rn(insn)) & shiftedX(insn);
+  setFlags(result, 0, 0);
+  setX(rd(insn), result);
+}
+
+/** @inline A shift by more than 31 is unallocated: the caller has refused it. */
+export function andShiftW(insn: u32): void {
+  setX(rd(insn), <u64>(getW(rn(insn)) & shiftedW(insn)));
+}
+
+/** @inline */
+export function orrShiftW(insn: u32): void {
+  setX(rd(insn), <u64>(getW(rn(insn)) | shiftedW(insn)));
+}
+
+/** @inline */
+export function eorShiftW(insn: u32): void {
+  setX(rd(insn), <u64>(getW(rn(insn)) ^ shiftedW(insn)));
+}
+
+/** @inline */
+export function andsShiftW(insn: u32): void {
+  const result = getW(rn(insn)) & shiftedW(insn);
+  setFlags(<i64>(<i32>result), 0, 0);
+  setX(rd(insn), <u64>result);
+}
+
+/** BIC, ORN, EON, BICS: with the complement of a shifted register. */
+export function complementX(insn: u32): void {
+  const b = ~shiftedX(insn);
   const a = getX(rn(insn));
   const opc = (insn >>> 29) & 3;
   if (opc == 1) setX(rd(insn), a | b);
@@ -99,11 +158,10 @@ export function logicalX(insn: u32): void {
   }
 }
 
-/** @inline The same with 32 bits; false for a shift by more than 31, which is unallocated. */
-export function logicalW(insn: u32): bool {
+/** The same with 32 bits; false for a shift by more than 31, which is unallocated. */
+export function complementW(insn: u32): bool {
   if (insn & 0x8000) return false;
-  let b = shiftedW(insn);
-  if (insn & 0x200000) b = ~b;
+  const b = ~shiftedW(insn);
   const a = getW(rn(insn));
   const opc = (insn >>> 29) & 3;
   if (opc == 1) setX(rd(insn), <u64>(a | b));
@@ -167,22 +225,24 @@ export function sbfmX(insn: u32): void {
 
 /** False where bit 15, imms[5], is set: unallocated with 32 bits. */
 export function ubfmW(insn: u32): bool {
+  if (insn & 0x8000) return false;
   const immr = (insn >>> 16) & 31;
   const imms = (insn >>> 10) & 31;
   const value = getW(rn(insn)) << (31 - imms);
   if (imms >= immr) setX(rd(insn), <u64>(value >> (31 - imms + immr)));
   else setX(rd(insn), <u64>(value >> (immr - imms - 1)));
-  return (insn & 0x8000) == 0;
+  return true;
 }
 
 /** As `ubfmW`. */
 export function sbfmW(insn: u32): bool {
+  if (insn & 0x8000) return false;
   const immr = (insn >>> 16) & 31;
   const imms = (insn >>> 10) & 31;
   const value = (<i32>getW(rn(insn))) << (31 - imms);
   const shift = imms >= immr ? 31 - imms + immr : immr - imms - 1;
   setX(rd(insn), <u64>(<u32>(value >> shift)));
-  return (insn & 0x8000) == 0;
+  return true;
 }
 
 /** Inserts a bitfield, 64 bits. */
@@ -199,6 +259,7 @@ export function bfmX(insn: u32): void {
 
 /** Inserts a bitfield, 32 bits; false as `ubfmW`. */
 export function bfmW(insn: u32): bool {
+  if (insn & 0x8000) return false;
   const immr = (insn >>> 16) & 31;
   const imms = (insn >>> 10) & 31;
   const low = imms >= immr;
@@ -207,10 +268,10 @@ export function bfmW(insn: u32): bool {
   const field: u32 = width == 32 ? -1 : ((<u32>1) << width) - 1;
   const bits = (low ? getW(rn(insn)) >> immr : getW(rn(insn))) & field;
   setX(rd(insn), <u64>((getW(rd(insn)) & ~(field << to)) | (bits << to)));
-  return (insn & 0x8000) == 0;
+  return true;
 }
 
-/** EXTR: the lower bits of Rn:Rm, shifted right. */
+/** @inline EXTR: the lower bits of Rn:Rm, shifted right. */
 export function extract(insn: u32): bool {
   if (insn & 0x80000000) {
     const lsb: u64 = (insn >>> 10) & 63;
@@ -218,8 +279,9 @@ export function extract(insn: u32): bool {
     setX(rd(insn), lsb == 0 ? low : (low >> lsb) | (getX(rn(insn)) << (64 - lsb)));
     return true;
   }
-  const lsb = (insn >>> 10) & 31;
-  const low = getW(rm(insn));
-  setX(rd(insn), <u64>(lsb == 0 ? low : (low >> lsb) | (getW(rn(insn)) << (32 - lsb))));
-  return (insn & 0x8000) == 0;
+  if (insn & 0x8000) return false;
+  // With 64 bits there is no shift by 32 to think of.
+  const both = ((<u64>getW(rn(insn))) << 32) | (<u64>getW(rm(insn)));
+  setX(rd(insn), (both >> ((insn >>> 10) & 31)) & 0xffffffff);
+  return true;
 }

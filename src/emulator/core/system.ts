@@ -46,7 +46,7 @@ import { getNzcv, getX, rd, setNzcv, setX } from './fields.ts';
 import { hostFor } from './access.ts';
 import { sysregRead, sysregWrite } from './host.ts';
 import { flushAll, flushLocal, flushPage } from './tlb.ts';
-import { readTimerControl, readTimerValue, ticks, writeTimerValue } from './timer.ts';
+import { clockAt, readTimerControl, readTimerValue, ticks, writeTimerValue } from './timer.ts';
 import {
   FSC_PERMISSION,
   MAY_READ,
@@ -67,12 +67,11 @@ const PAR_FAILED: u64 = 0x801;
 
 /**
  * System instructions: insn[31:22] is 1101010100.
- * @param clock virtual time of the instruction
  * @returns false when the loop must be left
  */
-export function system(insn: u32, ip: u32, clock: u64): bool {
+export function system(insn: u32, ip: u32): bool {
   const op0 = (insn >>> 19) & 3;
-  if (op0 >= 2) return insn & 0x200000 ? mrs(insn, ip, clock) : msr(insn, ip, clock);
+  if (op0 >= 2) return insn & 0x200000 ? mrs(insn, ip) : msr(insn, ip);
   if (insn & 0x200000) return refuse(insn, ip);
   if (op0 == 1) return maintenance(insn, ip);
   switch ((insn >>> 12) & 15) {
@@ -99,6 +98,11 @@ function lookAround(ip: u32): bool {
   store<u64>(PC, load<u64>(PC_OFFSET) + ip);
   store<u32>(EVENT, EVENT_BUS);
   return false;
+}
+
+/** @inline A hint that does nothing: all but WFI. */
+export function isIdleHint(insn: u32): bool {
+  return (insn & 0xfffff01f) == 0xd503201f && insn != 0xd503207f;
 }
 
 /** NOP, YIELD, WFE, SEV, PACIASP, BTI and the rest of the hint space do nothing; WFI waits. */
@@ -132,7 +136,7 @@ function keyOf(insn: u32): u32 {
   return (insn >>> 5) & 0x7fff;
 }
 
-function mrs(insn: u32, ip: u32, clock: u64): bool {
+function mrs(insn: u32, ip: u32): bool {
   const entry: u32 = load<u16>(SYSREG_MAP + (keyOf(insn) << 1));
   if (load<u32>(EL) == 0 && !(entry & (SYSREG_EL0 | SYSREG_EL0_READ))) {
     undefined_(ip);
@@ -147,7 +151,7 @@ function mrs(insn: u32, ip: u32, clock: u64): bool {
     setX(rd(insn), <u64>sysregRead(keyOf(insn)));
     return lookAround(ip);
   }
-  setX(rd(insn), slot >= <u32>SR_PLAIN ? sysreg(slot) : readSpecial(slot, clock));
+  setX(rd(insn), slot >= <u32>SR_PLAIN ? sysreg(slot) : readSpecial(slot, clockAt(ip)));
   return true;
 }
 
@@ -178,7 +182,7 @@ function readSpecial(slot: u32, clock: u64): u64 {
   }
 }
 
-function msr(insn: u32, ip: u32, clock: u64): bool {
+function msr(insn: u32, ip: u32): bool {
   const entry: u32 = load<u16>(SYSREG_MAP + (keyOf(insn) << 1));
   if ((load<u32>(EL) == 0 && !(entry & SYSREG_EL0)) || entry & SYSREG_READ_ONLY) {
     undefined_(ip);
@@ -194,7 +198,7 @@ function msr(insn: u32, ip: u32, clock: u64): bool {
     stopAt(STOP_SYSREG, insn, ip);
     return false;
   }
-  return writeSpecial(insn, slot, value, clock, ip);
+  return writeSpecial(insn, slot, value, ip);
 }
 
 /** FPCR: rounding to nearest, no flush to zero, the NaNs that come out; else 0. */
@@ -212,7 +216,7 @@ function isSupported(slot: u32, value: u64): bool {
   return ((value >> 14) & 3) == 0 && (tg1 == 2 || tg1 == 0);
 }
 
-function writeSpecial(insn: u32, slot: u32, value: u64, clock: u64, ip: u32): bool {
+function writeSpecial(insn: u32, slot: u32, value: u64, ip: u32): bool {
   switch (slot) {
     case SR_SCTLR:
     case SR_TCR:
@@ -238,7 +242,7 @@ function writeSpecial(insn: u32, slot: u32, value: u64, clock: u64, ip: u32): bo
       else store<u64>(SP_BANK, value);
       return true;
     case SR_CNTV_TVAL:
-      writeTimerValue(clock, value);
+      writeTimerValue(clockAt(ip), value);
       return lookAround(ip);
     case SR_CNTV_CTL:
     case SR_CNTV_CVAL:

@@ -1,7 +1,14 @@
 /**
  * The generic timer: the virtual timer of EL1 (Arm ARM D11). Time is what the instructions say it is.
  */
-import { CLOCK, SR_CNTV_CTL, SR_CNTV_CVAL, TICK_SHIFT, TIMER_LINE } from './layout.ts';
+import {
+  SLICE_CLOCK,
+  SLICE_END,
+  SR_CNTV_CTL,
+  SR_CNTV_CVAL,
+  TICK_SHIFT,
+  TIMER_LINE,
+} from './layout.ts';
 import { setSysreg } from './exception.ts';
 import { timerLine } from './host.ts';
 import { sysreg } from './walk.ts';
@@ -48,7 +55,7 @@ export function writeTimerValue(clock: u64, value: u64): void {
   setSysreg(SR_CNTV_CVAL, ticks(clock) + <u64>(<i64>(<i32>value)));
 }
 
-/** The clock when no slice runs. */
-export function clockNow(): u64 {
-  return load<u64>(CLOCK);
+/** Virtual time after the instruction before `ip`, within a slice. */
+export function clockAt(ip: u32): u64 {
+  return load<u64>(SLICE_CLOCK) - <u64>((load<u32>(SLICE_END) - ip) >>> 2);
 }

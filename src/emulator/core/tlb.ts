@@ -41,7 +41,7 @@ export function dataEntry(va: u64): u32 {
 }
 
 /** @inline The same in the data TLB of a given exception level. */
-function dataEntryOf(va: u64, el: u32): u32 {
+export function dataEntryOf(va: u64, el: u32): u32 {
   return DTLB_EL0 + el * DTLB_BYTES + ((<u32>(va >> 7)) & 0x7fe0);
 }
 
