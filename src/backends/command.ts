@@ -1,7 +1,7 @@
-/** The command line that boots a topology again on a backend inside this process. */
+/** The command line that boots a topology again on a backend with our own devices. */
 export function repeatingCommand(
   file: string,
-  backend: 'emulator' | 'model',
+  backend: 'emulator' | 'model' | 'qemu-vfio-user',
   kind: 'device-tree' | 'acpi',
 ): readonly string[] {
   const firmware = kind === 'acpi' ? 'acpi' : 'dt';

@@ -4,3 +4,5 @@ export { qemuBackend } from './qemu.ts';
 export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
 export { emulatorBackend, type EmulatorBackendOptions } from './emulator.ts';
+export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';
+export type { VfioUserBackendOptions } from './qemu-vfio-user-prepare.ts';

@@ -7,6 +7,11 @@ import { VIRTIO_BLK_SECTOR as SECTOR_SIZE } from '../spec/virtio-blk.ts';
 /** A sector that was written, in a snapshot: its number, then its bytes. */
 const SAVED_SIZE = 8 + SECTOR_SIZE;
 
+/** Where checks write on a disk of so many bytes: away from what is read, on a page of the guest. */
+export function middleOf(size: number): number {
+  return Math.floor(size / 2 / 4096) * 4096;
+}
+
 /**
  * The disk image that other backends write to a file, made sector by sector as it is read. What the
  * guest wrote is kept beside it.

@@ -118,7 +118,7 @@ export async function prepare(
 /** On q35 only VIOT is ours: the other tables describe the machine, and are QEMU's to make. */
 export function passedImages(
   { model, firmware }: BootInput,
-  options: QemuBackendOptions,
+  options: Pick<QemuBackendOptions, 'firmware'>,
 ): FirmwareImages {
   const { origin } = firmware;
   if (options.firmware === 'qemu') return { tables: new Map(), origin: "QEMU's own" };

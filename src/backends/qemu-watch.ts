@@ -1,8 +1,15 @@
-import { startQemu, type QemuExit } from '../qemu/index.ts';
+import {
+  startQemu,
+  type QemuExit,
+  type QemuProcess,
+  type QemuProgram,
+  type TraceEvent,
+} from '../qemu/index.ts';
 import {
   BootAborted,
   type BootHooks,
   type BootInput,
+  type DeviceEvent,
   type DeviceRecorder,
 } from '../scenario/index.ts';
 import { ConsoleWatch } from './qemu-console.ts';
@@ -21,13 +28,47 @@ export interface Watched {
   readonly errors: readonly string[];
 }
 
-/** Starts QEMU and stays until it, the guest, the clock or the user ends the run. */
-export async function watch(
+/** What is to be run, and who else wants to know. */
+export interface Machine {
+  readonly qemu: QemuProgram;
+  readonly argv: readonly string[];
+  readonly trace?: (event: TraceEvent) => void;
+  /** Its control channel answers. */
+  readonly started?: (running: QemuProcess) => void;
+  /** Ends QEMU, beside the signal of the input. */
+  readonly signal?: AbortSignal;
+}
+
+/** {@link watchMachine} of QEMU's own devices, whose trace is recorded. */
+export function watch(
   input: BootInput,
   hooks: BootHooks,
   options: QemuBackendOptions,
   { qemu, argv }: Prepared,
   recorder: DeviceRecorder,
+): Promise<Watched> {
+  const start = Date.now() / 1000;
+  const emit = (event: DeviceEvent): void => {
+    recorder.add(event);
+    hooks.event?.(event);
+  };
+  const translator = new TraceTranslator(input.model, emit, start);
+  const { console } = hooks;
+  // The trace's clock is the host's, so a line has the time at which it came.
+  const timed: BootHooks =
+    console === undefined
+      ? hooks
+      : { ...hooks, console: (line) => console(line, Date.now() / 1000 - start) };
+  const trace = (event: TraceEvent): void => translator.add(event);
+  return watchMachine(input, timed, options, { qemu, argv, trace });
+}
+
+/** Starts QEMU and stays until it, the guest, the clock or the user ends the run. */
+export async function watchMachine(
+  input: BootInput,
+  hooks: BootHooks,
+  options: Pick<QemuBackendOptions, 'silence'>,
+  { qemu, argv, trace, started, signal }: Machine,
 ): Promise<Watched> {
   const silence = options.silence ?? SILENCE;
   const ender = new AbortController();
@@ -43,22 +84,19 @@ export async function watch(
   const console = new ConsoleWatch(hooks, (ended) => {
     wait(ended ? POWER_OFF_MS : silence * 1000, ended);
   });
-  const translator = new TraceTranslator(input.model, (event) => {
-    recorder.add(event);
-    hooks.event?.(event);
-  });
-  const signals = [ender.signal, ...(input.signal === undefined ? [] : [input.signal])];
+  const signals = [ender.signal, input.signal, signal].filter((one) => one !== undefined);
   hooks.progress?.('starting QEMU');
   try {
     const running = await startQemu({
       program: qemu.path,
       args: argv,
       console: (line) => console.line(line),
-      trace: (event) => translator.add(event),
+      ...(trace === undefined ? {} : { trace }),
       signal: AbortSignal.any(signals),
       timeLimit: input.timeLimit * 1000,
     });
     wait(silence * 1000, false);
+    started?.(running);
     const exit = await running.exit;
     if (input.signal?.aborted === true) throw new BootAborted('the boot was ended');
     return {

@@ -1,5 +1,6 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 
 import type { Model } from '../topology/index.ts';
@@ -16,4 +17,16 @@ export function serialLogFor(model: Model): string {
   ];
   made++;
   return join(tmpdir(), `viommu-topo-${name}-${unique.join('-')}.log`);
+}
+
+/** Writes a guest's console to `path`, or to a file of the temporary directory; returns the path. */
+export async function keepSerialLog(
+  model: Model,
+  path: string | undefined,
+  text: string,
+): Promise<string> {
+  const file = path ?? serialLogFor(model);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+  return file;
 }

@@ -10,3 +10,4 @@ export type { ListenOptions, MachineEvent, MachineListener } from './stream.ts';
 export type { MachineHost, MachineViommu, Unit } from './unit.ts';
 export type { HostSide } from './passthrough.ts';
 export { boardTables } from './board-tables.ts';
+export { reservedRegions } from './regions.ts';

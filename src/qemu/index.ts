@@ -49,9 +49,11 @@ export {
   type QemuCommand,
 } from './command.ts';
 export {
+  boardFunctions,
   buildVfioUserCommand,
   vfioUserDevice,
   vfioUserProperties,
+  type BoardFunction,
   type VfioUserCommandOptions,
   type VfioUserFunction,
 } from './vfio-user-command.ts';
@@ -62,6 +64,7 @@ export {
   preflight,
   PREFLIGHT_RULES,
   TREE_BYTES_MAX,
+  VFIO_USER_RULES,
   type PreflightOptions,
   type PreflightRule,
 } from './preflight/index.ts';

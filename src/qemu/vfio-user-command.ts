@@ -6,6 +6,7 @@ import {
   bridgeGroups,
   guestGroup,
   machineGroup,
+  pxbSlots,
   virtProperties,
   type QemuCommand,
 } from './command.ts';
@@ -126,4 +127,21 @@ export function vfioUserProperties(
     'x-msg-timeout': MESSAGE_TIMEOUT_MS,
     ...(bootable ? { bootindex: index + 1 } : {}),
   };
+}
+
+/** A function that QEMU's board has by itself, and that a guest may drive and probe like any other. */
+export interface BoardFunction {
+  /** The topology's id of its host bridge. */
+  readonly host: string;
+  readonly rid: number;
+}
+
+/** Host bridges, the south bridge of a PC, and the functions behind which extra hosts are. */
+export function boardFunctions(model: Model): BoardFunction[] {
+  const root = model.hosts.find((host) => host.kind === 'root');
+  if (root === undefined) return [];
+  const south = model.board === 'q35' ? [0xf8, 0xfb] : [];
+  const pxbs = Array.from(pxbSlots(model).values(), (slot) => slot << 3);
+  const base = root.buses.start << 8;
+  return [0, ...south, ...pxbs].map((devfn) => ({ host: root.id, rid: base | devfn }));
 }

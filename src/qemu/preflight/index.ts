@@ -9,6 +9,7 @@ import { viommuRules } from './viommus.ts';
 
 export type { PreflightRule } from './rule.ts';
 export { TREE_BYTES_MAX } from './machine.ts';
+export { VFIO_USER_RULES } from './vfio-user.ts';
 
 /** Every rule, in the order it is run. */
 export const PREFLIGHT_RULES: readonly PreflightRule[] = [
@@ -20,6 +21,8 @@ export const PREFLIGHT_RULES: readonly PreflightRule[] = [
 ];
 
 export interface PreflightOptions {
+  /** Default: {@link PREFLIGHT_RULES}, for QEMU's own devices. */
+  readonly rules?: readonly PreflightRule[];
   /** Default: 7.2, the oldest QEMU that is driven. */
   readonly version?: QemuVersion;
   /** Bytes of the device tree that will be passed. */
@@ -40,5 +43,5 @@ export function preflight(model: Model, options: PreflightOptions = {}): Diagnos
     ownTables: options.ownTables ?? true,
     ...(options.treeBytes === undefined ? {} : { treeBytes: options.treeBytes }),
   };
-  return PREFLIGHT_RULES.flatMap((rule) => runPreflightRule(rule, wish));
+  return (options.rules ?? PREFLIGHT_RULES).flatMap((rule) => runPreflightRule(rule, wish));
 }

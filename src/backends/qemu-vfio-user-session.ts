@@ -1,0 +1,171 @@
+import { EnvironmentError } from '../guest/index.ts';
+import { QemuError, type QemuProcess } from '../qemu/index.ts';
+import type { BootHooks, BootInput, DeviceRecord } from '../scenario/index.ts';
+import {
+  serve,
+  ServerUnavailable,
+  type ServerProblem,
+  type ServerReport,
+  type VfioUserServer,
+} from '../vfio-user/index.ts';
+import type { VfioUserBackendOptions, VfioUserPrepared } from './qemu-vfio-user-prepare.ts';
+import { vfioUserArgv } from './qemu-vfio-user-prepare.ts';
+import { watchMachine, type Watched } from './qemu-watch.ts';
+import type { LiveEvents } from './vfio-user-setup.ts';
+
+/** Milliseconds between two looks at what the devices did, for whoever wants to see it live. */
+const LIVE_MS = 100;
+
+/** What came of one QEMU and its server. */
+export interface SessionResult {
+  readonly seen: Watched;
+  readonly device: DeviceRecord;
+  /** sha256 of what lies where the guest wrote, by endpoint. */
+  readonly backing: ReadonlyMap<string, string>;
+  readonly argv: readonly string[];
+  readonly problems: readonly ServerProblem[];
+  readonly notes: readonly string[];
+}
+
+/** The file of the server's setup, as source or built. */
+function setupModule(): string {
+  const suffix = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+  return new URL(`./vfio-user-setup${suffix}`, import.meta.url).href;
+}
+
+/** Starts a server for the topology; what this machine lacks for it becomes an `EnvironmentError`. */
+export async function startServer(
+  { model, seed }: Pick<BootInput, 'model' | 'seed'>,
+  directory: string,
+  live: boolean,
+  onReport: (report: ServerReport) => void,
+): Promise<VfioUserServer> {
+  try {
+    const setup = { module: setupModule(), data: { seed, live } };
+    const server = await serve({ model, directory, setup, onReport });
+    await server.ask('watch');
+    return server;
+  } catch (error) {
+    if (!(error instanceof ServerUnavailable)) throw error;
+    throw new EnvironmentError('env/program-missing', error.message, error.cure, { cause: error });
+  }
+}
+
+/** What is known of the sockets of a session. */
+class Connections {
+  readonly problems: ServerProblem[] = [];
+  readonly notes: string[] = [];
+  readonly #seen = new Set<string>();
+
+  take(report: ServerReport): void {
+    if (report.kind === 'connected') this.#seen.add(report.function);
+    // Of a guest that never stops the first ones tell the most.
+    else if (report.kind === 'problem' && this.problems.length < 20) {
+      this.problems.push(report.problem);
+    }
+  }
+
+  missing({ functions }: VfioUserServer): string[] {
+    return functions.map(({ id }) => id).filter((id) => !this.#seen.has(id));
+  }
+}
+
+/**
+ * One server and one QEMU, which share one life: the server listens before QEMU starts, and is ended
+ * after QEMU; a QEMU whose server goes aborts.
+ *
+ * Throws `BootAborted`, {@link EnvironmentError}, {@link QemuError}.
+ */
+export async function runSession(
+  input: BootInput,
+  hooks: BootHooks,
+  options: VfioUserBackendOptions,
+  prepared: VfioUserPrepared,
+  directory: string,
+): Promise<SessionResult> {
+  const connections = new Connections();
+  hooks.progress?.('serving the devices');
+  const live = hooks.event !== undefined;
+  const server = await startServer(input, directory, live, (report) => connections.take(report));
+  const dead = new AbortController();
+  let stopping = false;
+  server.ended.then(
+    () => stopping || dead.abort(),
+    () => dead.abort(),
+  );
+  const stopLive = live ? tellLive(server, hooks) : undefined;
+  try {
+    const argv = vfioUserArgv(input.model, prepared, server.functions, options);
+    const { qemu } = prepared;
+    const started = (running: QemuProcess): void => refuseUnconnected(server, connections, running);
+    const machine = { qemu, argv, started, signal: dead.signal };
+    const seen = await watchMachine(input, hooks, options, machine).catch((error: unknown) => {
+      throw explained(error, server, connections);
+    });
+    // A server that died is a mistake of ours, whatever came of the guest.
+    if (dead.signal.aborted) await server.ended;
+    await stopLive?.();
+    return {
+      seen,
+      device: (await server.ask('record')) as DeviceRecord,
+      backing: (await server.ask('written')) as ReadonlyMap<string, string>,
+      argv: [qemu.path, ...argv],
+      problems: connections.problems,
+      notes: connections.notes,
+    };
+  } finally {
+    await stopLive?.();
+    stopping = true;
+    await server.stop().catch(() => undefined);
+  }
+}
+
+/** QEMU connects while it makes its machine, so that one which runs has connected to everything. */
+function refuseUnconnected(
+  server: VfioUserServer,
+  connections: Connections,
+  running: QemuProcess,
+): void {
+  const missing = connections.missing(server);
+  if (missing.length > 0) connections.notes.push(neverConnected(missing, server));
+  if (missing.length === server.functions.length && missing.length > 0) running.kill();
+}
+
+function neverConnected(missing: readonly string[], { functions }: VfioUserServer): string {
+  const all = missing.length === functions.length;
+  return `QEMU never connected to ${all ? 'any' : `${missing.length}`} of the ${functions.length} sockets: ${missing.join(', ')}`;
+}
+
+/** A failure of QEMU, with what its connections say of it. */
+function explained(error: unknown, server: VfioUserServer, connections: Connections): unknown {
+  if (!(error instanceof QemuError)) return error;
+  const missing = connections.missing(server);
+  const [problem] = connections.problems;
+  const more = [
+    ...(missing.length === 0 ? [] : [neverConnected(missing, server)]),
+    ...(problem === undefined ? [] : [`${problem.message}; ${problem.effect}`]),
+  ];
+  if (more.length === 0) return error;
+  const { code, message, story } = error;
+  const [first = '', ...rest] = message.split('\n');
+  const told = [`${first}. ${more.join('. ')}`, ...(story === undefined ? rest : [])].join('\n');
+  return new QemuError(code, told, story, { cause: error });
+}
+
+/** Passes on what the devices did; the returned function takes the rest and ends it. */
+function tellLive(server: VfioUserServer, hooks: BootHooks): () => Promise<void> {
+  let over = false;
+  const take = async (): Promise<void> => {
+    const { events } = (await server.ask('events')) as LiveEvents;
+    for (const event of events) hooks.event?.(event);
+  };
+  const timer = setInterval(() => {
+    take().catch(() => clearInterval(timer));
+  }, LIVE_MS);
+  return async () => {
+    if (over) return;
+    over = true;
+    clearInterval(timer);
+    await take().catch(() => undefined);
+  };
+}
