@@ -1,9 +1,10 @@
 import { readFdt, printDts, writeFdt } from '../../fdt/index.ts';
 import { buildFirmware, mergeDeviceTree, writeOutputs } from '../../firmware/index.ts';
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { bootScript, preflight, scriptProducts } from '../../qemu/index.ts';
 import { renderDiagnostics, topologySvg } from '../../report/index.ts';
 import type { KernelVersion, Model } from '../../topology/index.ts';
+import { exportFor, showLoss, VMMS, type Vmm } from '../../vmm/index.ts';
 import { kernelVersion } from '../arguments.ts';
 import { InputError } from '../exit.ts';
 import { readFirmwareFile } from '../files.ts';
@@ -16,6 +17,7 @@ interface BuildOptions {
   readonly kernelVersion?: KernelVersion;
   readonly force?: boolean;
   readonly baseDtb?: string;
+  readonly for: readonly Vmm[];
 }
 
 /** `viommu-topo build`: the firmware of a topology, on disk. */
@@ -27,6 +29,7 @@ export function registerBuild(program: Command, { io }: CommandContext): void {
     .requiredOption('-o, --output <dir>', 'directory to write; replaced as a whole')
     .option('--kernel-version <version>', 'as for check', kernelVersion)
     .option('--base-dtb <file>', 'also merge into this tree (merged.dtb, merged.dts)')
+    .option('--for <vmm>', `also for another VMM: ${VMMS.join(', ')}; may be repeated`, vmm, [])
     .option('--force', 'build although there are errors, to have firmware that is wrong')
     .addHelpText(
       'after',
@@ -38,7 +41,8 @@ gives the same bytes.
 Examples:
   viommu-topo build topologies/one-endpoint.yaml -o out && out/boot.sh
   qemu-system-aarch64 -M virt,gic-version=3,dumpdtb=base.dtb -cpu cortex-a57
-  viommu-topo build topologies/its.yaml -o out --base-dtb base.dtb`,
+  viommu-topo build topologies/its.yaml -o out --base-dtb base.dtb
+  viommu-topo build topologies/q35-root-ports.yaml -o out --for libvirt --for cloud-hypervisor`,
     )
     .action(async (file: string, options: BuildOptions) => {
       const model = requireTopology(file, io, {
@@ -46,6 +50,7 @@ Examples:
         force: options.force === true,
       });
       const files = await outputs(model, options.baseDtb, io);
+      for (const name of options.for) addExport(files, model, name, io);
       await writeOutputs(options.output, files, {
         products: files.has('boot.sh') ? scriptProducts(model) : [],
       });
@@ -57,13 +62,28 @@ Examples:
     });
 }
 
+function vmm(text: string, before: readonly Vmm[]): Vmm[] {
+  const found = VMMS.find((one) => one === text);
+  if (found !== undefined) return [...before, found];
+  throw new InvalidArgumentError(`one of ${VMMS.join(', ')}.`);
+}
+
+/** The machine for another VMM, and what is lost on the way: said, and written into the file. */
+function addExport(files: Map<string, Uint8Array | string>, model: Model, name: Vmm, io: Io): void {
+  const { file, text, losses } = exportFor(model, name);
+  if (text !== '') files.set(file, text);
+  if (losses.length === 0) return;
+  io.err(`${file}: ${name} cannot express all of this topology:\n`);
+  for (const loss of losses) io.err(`  ${showLoss(loss)}\n`);
+}
+
 async function outputs(
   model: Model,
   baseDtb: string | undefined,
   io: Io,
-): Promise<ReadonlyMap<string, Uint8Array | string>> {
+): Promise<Map<string, Uint8Array | string>> {
   const firmware = buildFirmware(model);
-  const files = new Map(firmware.files);
+  const files = new Map<string, Uint8Array | string>(firmware.files);
   files.set('topology.svg', await topologySvg(model));
   if (baseDtb !== undefined) {
     const { tree } = firmware.description;

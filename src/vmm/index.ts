@@ -1,0 +1,2 @@
+export { showLoss, type Loss, type VmmExport } from './loss.ts';
+export { exportFor, VMMS, type Vmm } from './export/index.ts';
