@@ -21,6 +21,9 @@ read -r was rest </proc/sys/kernel/printk
 echo 7 >/proc/sys/kernel/printk
 if [ -c /dev/kmsg ]; then exec 3>/dev/kmsg; else exec 3>/dev/console; fi
 
+# What the guest does in the end: `poweroff`, or `reboot` if the plan asks for it.
+LAST=poweroff
+
 N=0
 # say KIND key=value...: one record. Level 1 is printed under `quiet` as well.
 say() {
@@ -359,6 +362,8 @@ put() {
 
 do_unbind() {
   put "$at" "/sys/bus/${bus:-pci}/devices/$at/driver/unbind"
+  # With a flush queue the last UNMAPs are sent up to 10 ms later.
+  usleep 50000
   say unbind at=$asked error=$E
 }
 
@@ -382,12 +387,16 @@ do_type() {
   say type at=$asked group=$L type=$type error=$failed
 }
 
-do_wait() {
+do_wait_driver() {
   tries=$((timeout * 10))
   while link "/sys/bus/${bus:-pci}/devices/$at/driver"; [ -z "$L" ] && [ $tries -gt 0 ]; do
     tries=$((tries - 1))
     usleep 100000
   done
+}
+
+do_wait() {
+  do_wait_driver
   say wait at=$asked driver=$L
 }
 
@@ -472,6 +481,85 @@ do_edu() {
   say edu at=$asked status=$status dir=$dir group=$group before=$before after=$HASH changed=$changed id="$(devmem $bar 32)"
 }
 
+# ask KIND key=value...: a record that the machine answers with a line on the console, into ANSWER.
+# Without echo, or the answer would stand in the middle of some other line.
+ask() {
+  stty -echo </dev/console
+  say "$@"
+  ANSWER=
+  read -r -t $timeout ANSWER </dev/console
+}
+
+# The registers of our DMA engine: docs/reference/dma-engine.md.
+DMA_WORD=0x5a5aa5a5
+do_dma() {
+  path=/sys/bus/pci/devices/$at
+  if [ ! -e "$path" ]; then
+    say dma at=$asked aim=$aim dir=$dir status=absent
+    return
+  fi
+  # Only the bind of a driver makes Linux read iommu-map for a device; pci-stub does nothing else.
+  if [ ! -e "$path/driver" ]; then
+    echo pci-stub >"$path/driver_override"
+    echo "$at" >/sys/bus/pci/drivers/pci-stub/bind
+    echo 1 >"$path/enable"
+    # Command register: memory space and bus master.
+    printf '\006\000' | dd of="$path/config" bs=2 seek=2 count=1 conv=notrunc 2>/dev/null
+  fi
+  read -r bar rest <"$path/resource"
+  link "$path/iommu_group"
+  watch_page
+  # Which address is of the kind that is asked for, only the machine knows.
+  ask aim at=$asked aim=$aim dir=$dir gpa="$(printf '0x%x' $GPA)"
+  case $ANSWER in
+    0x*) iova=$ANSWER ;;
+    *)
+      say dma at=$asked aim=$aim dir=$dir status=none
+      return
+      ;;
+  esac
+  watch_hash
+  before=$HASH
+  devmem $((bar + 0x10000)) 32 $DMA_WORD
+  devmem $((bar + 0x1c)) 32 0xffffffff
+  devmem $((bar + 0x08)) 32 $((iova & 0xffffffff))
+  devmem $((bar + 0x0c)) 32 $(((iova >> 32) & 0xffffffff))
+  devmem $((bar + 0x10)) 32 4
+  devmem $((bar + 0x14)) 32 0
+  command=1
+  [ "$dir" = write ] && command=3
+  devmem $((bar + 0x18)) 32 $command
+  status=timeout tries=50
+  while [ $tries -gt 0 ]; do
+    state=$(devmem $((bar + 0x1c)) 32)
+    if [ $((state & 1)) = 1 ]; then
+      status=0
+      break
+    fi
+    usleep 20000
+    tries=$((tries - 1))
+  done
+  # The fault comes through the event queue, a little later.
+  usleep 20000
+  watch_hash
+  changed=0
+  [ "$before" = "$HASH" ] || changed=1
+  # What a refused read must not have filled.
+  word=$(devmem $((bar + 0x10000)) 32)
+  [ $((word)) = $((DMA_WORD)) ] || changed=1
+  say dma at=$asked aim=$aim dir=$dir status=$status group=$L iova=$iova state=$state changed=$changed
+}
+
+# plug: the machine plugs the device in at this line; the port tells the kernel.
+do_plug() {
+  say plugin at=$asked
+  do_wait_driver
+  link "/sys/bus/pci/devices/$at/iommu_group"
+  group=$L
+  link "/sys/bus/pci/devices/$at/driver"
+  say plug at=$asked driver=$L group=$group
+}
+
 # await: tells the host that the guest stands still, and goes on at a line from the console.
 do_await() {
   say await tag=$tag
@@ -497,8 +585,8 @@ do_klog() {
 
 load_modules() {
   [ -r /viommu/modules ] || return
-  while read -r name; do
-    limited insmod "/viommu/ko/$name.ko"
+  while read -r name parameters; do
+    limited insmod "/viommu/ko/$name.ko" $parameters
     first_error $STATUS
     say module name=$name status=$STATUS error=$E
     # A driver that crashed holds locks that the next ones wait for; they get no 20 seconds each.
@@ -510,11 +598,18 @@ load_modules() {
 run_line() {
   verb=$1
   shift
-  at='' bus='' bytes='' offset='' seed='' count='' target='' address='' driver='' to='' iova='' dir=write stub='' tag='' seconds=1
+  # A check with a file of its own reads its arguments by itself.
+  if [ -r "/viommu/checks/$verb.sh" ]; then
+    # shellcheck source=/dev/null
+    . "/viommu/checks/$verb.sh"
+    check_$verb "$@"
+    return
+  fi
+  at='' bus='' bytes='' offset='' seed='' count='' target='' address='' driver='' to='' iova='' dir=write stub='' aim='' tag='' seconds=1
   timeout=20
   for pair; do
     case $pair in
-      at=* | bus=* | bytes=* | offset=* | seed=* | count=* | target=* | address=* | driver=* | to=* | iova=* | dir=* | stub=* | tag=* | seconds=* | timeout=*)
+      at=* | bus=* | bytes=* | offset=* | seed=* | count=* | target=* | address=* | driver=* | to=* | iova=* | dir=* | stub=* | aim=* | tag=* | seconds=* | timeout=*)
         eval "${pair%%=*}=\${pair#*=}"
         ;;
       *) say badplan verb=$verb argument=$pair ;;
@@ -527,9 +622,10 @@ run_line() {
   case $verb in
     firmware) report_firmware ;;
     inventory) say inventory; report_iommus; report_groups; report_pci; report_devices ;;
-    disk | write | nic | bind | unbind | type | wait | edu | await | klog) do_$verb ;;
+    disk | write | nic | bind | unbind | type | wait | edu | dma | plug | await | klog) do_$verb ;;
     rescan) put 1 /sys/bus/pci/rescan; say rescan error=$E ;;
     remove) put 1 "/sys/bus/pci/devices/$at/remove"; say remove at=$asked error=$E ;;
+    reboot) LAST=reboot ;;
     mark) say mark tag=$tag ;;
     sleep) sleep "$seconds" ;;
     modules) load_modules ;;
@@ -555,7 +651,7 @@ read -r uptime rest </proc/uptime
 say end lines=$((N + 1)) uptime=$uptime
 # Without a sync, which would wait for a disk that hangs. A driver that hangs while it is shut down
 # is left behind by an immediate reset, at which QEMU (-no-reboot) stops as well.
-poweroff -n -f &
+$LAST -n -f &
 sleep 5
 echo b >/proc/sysrq-trigger
 sleep 1000

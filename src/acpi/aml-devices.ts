@@ -4,6 +4,7 @@ import {
   amlInteger,
   amlName,
   amlPackage,
+  amlReturnsArg3,
   amlString,
   type Aml,
 } from './aml.ts';
@@ -86,6 +87,9 @@ export function pciHostBridge(bridge: PciHostBridge): Aml {
     amlName('_BBN', amlInteger(start)),
     amlName('_UID', amlInteger(bridge.uid)),
     amlName('_CCA', amlInteger(1)),
+    // The operating system may have all it asks for: hot-plug, PME and AER are its own (PCI
+    // Firmware 3.3, 4.5). Without _OSC Linux leaves them to a firmware that there is not.
+    amlReturnsArg3('_OSC'),
     amlName('_CRS', resourceTemplate([{ kind: 'bus', start, end }, ...bridge.windows])),
     ...(bridge.routes === undefined ? [] : [amlName('_PRT', routingTable(bridge.routes))]),
   ]);

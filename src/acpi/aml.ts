@@ -4,7 +4,7 @@ import * as op from '../spec/aml.ts';
 import { writeTable, type TableIds } from './header.ts';
 
 // A small writer of ACPI Machine Language (ACPI 6.5, chapter 20): names, devices, scopes and
-// data; no methods. Every function returns the encoded term, ready to be put into another.
+// data, and methods that answer with one of their arguments. Every function returns the encoded term, ready to be put into another.
 
 /** An encoded term. */
 export type Aml = Uint8Array;
@@ -85,6 +85,13 @@ export function amlScope(path: string, terms: readonly Aml[]): Aml {
 
 export function amlDevice(path: string, terms: readonly Aml[]): Aml {
   return packaged([op.AML_EXT_OP_PREFIX, op.AML_DEVICE_OP], [amlPath(path), ...terms]);
+}
+
+/** A method of four arguments that returns its last one as it is. */
+export function amlReturnsArg3(path: string): Aml {
+  const flags = Uint8Array.of(4);
+  const body = Uint8Array.of(op.AML_RETURN_OP, op.AML_ARG3_OP);
+  return packaged([op.AML_METHOD_OP], [amlPath(path), flags, body]);
 }
 
 /** A DSDT of revision 2, in which integers have 64 bits. */

@@ -9,15 +9,18 @@ import {
   formatPlan,
   type BootOptionSet,
   type Guest,
+  type GuestReport,
   type ModuleTree,
 } from '../guest/index.ts';
-import { buildMachine } from '../machine/index.ts';
+import { buildMachine, type Machine } from '../machine/index.ts';
 import { diskSha256, DISK_SIZE_DEFAULT } from '../qemu/index.ts';
 import {
   AccessAudit,
   BootAborted,
   DeviceRecorder,
+  EndpointTraces,
   isAt,
+  isHotplugged,
   type Backend,
   type BootHooks,
   type BootInput,
@@ -32,13 +35,22 @@ import { stubTree, uefiImage } from './emulator-acpi.ts';
 import { emulatorEnding, type Stop } from './emulator-ending.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
 import { runWithin } from './emulator-run.ts';
+import { guestFiles } from './guest-files.ts';
+import { EmulatorTalk } from './emulator-talk.ts';
 import { chosenTree } from './emulator-tree.ts';
 import { compareFirmware, describeSeen, sha256 } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { PatternStore } from './model-disk.ts';
 import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
 import type { ModelDisk } from './model-checks.ts';
-import { bootPlan, DISK_READ_BYTES, modulesFor } from './plan.ts';
+import { MachineWatch } from './machine-watch.ts';
+import {
+  bootPlan,
+  DISK_READ_BYTES,
+  kernelParameters,
+  moduleParameters,
+  modulesFor,
+} from './plan.ts';
 import { ConsoleWatch } from './qemu-console.ts';
 import { serialLogFor } from './serial-log.ts';
 
@@ -78,16 +90,26 @@ export function emulatorBackend(options: EmulatorBackendOptions): Backend {
   };
 }
 
-/** A machine that stands ready at the kernel's first instruction, and what came of it. */
-interface Run {
-  readonly emulator: Emulator;
-  readonly disks: ReadonlyMap<string, ModelDisk>;
+/** One boot of a machine: what is listened to, and what the guest was given. */
+interface Boot {
   readonly recorder: DeviceRecorder;
   readonly audit: AccessAudit;
+  readonly traces: EndpointTraces;
+  readonly watch: MachineWatch;
+  readonly talk: EmulatorTalk;
   readonly console: ConsoleWatch;
-  readonly lastLine: () => bigint;
   readonly passed: FirmwareImages;
   readonly initramfsSha256: string;
+  /** Instructions retired when the last line came. */
+  lastLine: bigint;
+}
+
+/** A machine, and the boot that it is at. */
+interface Session {
+  readonly emulator: Emulator;
+  readonly machine: Machine;
+  readonly disks: ReadonlyMap<string, ModelDisk>;
+  boot?: Boot;
 }
 
 async function run(
@@ -97,37 +119,77 @@ async function run(
 ): Promise<Observation> {
   if (input.signal?.aborted === true) throw new BootAborted('the boot was ended before it began');
   const started = performance.now();
+  hooks.progress?.('emulator: building the machine');
+  const session = await build(input.model, input.seed, hooks);
+  const twice = input.model.guest.checks.includes('reboot');
+  const first = await bootOnce(session, input, hooks, options, { started, reboot: twice });
+  if (!twice || first.stop.kind !== 'outcome' || first.stop.outcome.kind !== 'reset') {
+    return first.observation;
+  }
+  hooks.progress?.('emulator: reset');
+  const again = performance.now();
+  reset(session);
+  const second = { started: again, reboot: false };
+  const { observation } = await bootOnce(session, input, hooks, options, second);
+  return { ...observation, before: first.observation };
+}
+
+/** Everything as at power-on; what was plugged in while the guest ran is taken out again. */
+function reset({ emulator, machine }: Session): void {
+  const { model } = machine;
+  for (const endpoint of model.endpoints) {
+    if (isHotplugged(model, endpoint)) machine.unplug(endpoint.id);
+  }
+  machine.reset();
+  emulator.reset();
+}
+
+interface BootParts {
+  /** When this boot began, on the host's clock. */
+  readonly started: number;
+  /** Whether the guest is to reboot in the end. */
+  readonly reboot: boolean;
+}
+
+async function bootOnce(
+  session: Session,
+  input: BootInput,
+  hooks: BootHooks,
+  options: EmulatorBackendOptions,
+  { started, reboot }: BootParts,
+): Promise<{ readonly observation: Observation; readonly stop: Stop }> {
   const seconds = (): number => (performance.now() - started) / 1000;
-  const made = await prepare(input, hooks, options);
+  const { model } = input;
+  const { core } = session.emulator;
+  const isSecond = session.boot !== undefined;
+  const boot = await prepare(session, input, hooks, options, reboot);
+  session.boot = boot;
+  boot.watch.started(isSecond ? 'reset' : 'power-on');
   const prepareSeconds = seconds();
   hooks.progress?.('emulator: kernel starts');
   const limits = {
-    guestSeconds: input.timeLimit,
-    instructions: options.instructions ?? INSTRUCTIONS,
+    guestSeconds: input.timeLimit + Number(core.clock) / 1e9,
+    instructions: (options.instructions ?? INSTRUCTIONS) + Number(core.retired),
     silence: options.silence ?? SILENCE,
   };
-  const stop = await runWithin(made.emulator, limits, made.lastLine, input.signal);
-  const { report, log, text } = made.console.finish();
+  const stop = await runWithin(session.emulator, limits, () => boot.lastLine, input.signal);
+  const { report, log, text } = boot.console.finish();
   const serialLog = options.serialLog ?? serialLogFor(input.model);
   await mkdir(dirname(serialLog), { recursive: true });
-  await writeFile(serialLog, text);
-  const { model } = input;
-  const reference = new Map(
-    Array.from(made.disks, ([id, { image }]) => [id, diskSha256(image, readBytes(image.size))]),
-  );
-  const guest = observeGuest(model, report, log, reference);
-  const seen = new Map(report.firmware);
-  // Beside ACPI tables there is a tree with nothing but /chosen, which describes nothing.
-  if (made.passed.tree === undefined) seen.delete('fdt');
-  return {
+  await writeFile(serialLog, text, { flag: isSecond ? 'a' : 'w' });
+  const observation: Observation = {
     capabilities: MODEL_CAPABILITIES,
-    device: { ...made.recorder.finish(), audit: made.audit.finish() },
-    guest: withBacking(model, guest, made.disks),
-    firmware: compareFirmware(made.passed, seen),
-    described: describeSeen(model, made.passed, seen, report.release),
+    device: {
+      ...boot.recorder.finish(),
+      audit: boot.audit.finish(),
+      ...boot.traces.finish(),
+      machine: boot.watch.finish(),
+    },
+    guest: guestOf(session, boot, model, report, log),
+    ...firmwareSeen(boot, model, report),
     ending: emulatorEnding(report, log, stop, options.symbols),
     environment: {
-      ...environmentOf(input, options, made, stop),
+      ...environmentOf(input, options, session.emulator, boot, stop),
       timings: {
         prepare: prepareSeconds,
         ...(report.initTime === undefined ? {} : { 'to init': report.initTime }),
@@ -136,19 +198,42 @@ async function run(
       },
       serialLog,
     },
+    skipped: [],
+  };
+  return { observation, stop };
+}
+
+function guestOf(
+  { disks }: Session,
+  { talk }: Boot,
+  model: Model,
+  report: GuestReport,
+  log: GuestObservation['log'],
+): GuestObservation {
+  const reference = new Map(
+    Array.from(disks, ([id, { image }]) => [id, diskSha256(image, readBytes(image.size))]),
+  );
+  const guest = observeGuest(model, report, log, reference);
+  const seen = { ...guest, faultChecks: talk.withMemory(guest.faultChecks) };
+  return withBacking(model, seen, disks);
+}
+
+function firmwareSeen(
+  { passed }: Boot,
+  model: Model,
+  report: GuestReport,
+): Pick<Observation, 'firmware' | 'described'> {
+  const seen = new Map(report.firmware);
+  // Beside ACPI tables there is a tree with nothing but /chosen, which describes nothing.
+  if (passed.tree === undefined) seen.delete('fdt');
+  return {
+    firmware: compareFirmware(passed, seen),
+    described: describeSeen(model, passed, seen, report.release),
   };
 }
 
-async function prepare(
-  input: BootInput,
-  hooks: BootHooks,
-  options: EmulatorBackendOptions,
-): Promise<Run> {
-  const { model, seed } = input;
-  hooks.progress?.('emulator: building the machine');
+async function build(model: Model, seed: string, hooks: BootHooks): Promise<Session> {
   const disks = new Map<string, ModelDisk>();
-  const heard = { lastLine: 0n };
-  const console = new ConsoleWatch(hooks, () => undefined);
   const ram = model.memory[0];
   const emulator = new Emulator({
     module: await coreModule(),
@@ -156,12 +241,15 @@ async function prepare(
     fp: true,
     gic: model.gic?.version ?? 2,
     onLine: (line) => {
-      heard.lastLine = emulator.core.retired;
-      console.line(line);
+      const { boot } = session;
+      if (boot === undefined) return;
+      boot.lastLine = emulator.core.retired;
+      boot.console.line(line, Number(emulator.core.clock) / 1e9);
     },
   });
   const machine = buildMachine(model, {
     memory: emulator.memory,
+    absent: (endpoint) => isHotplugged(model, endpoint),
     store: ({ id, device }) => {
       const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
       const disk = { image, store: new PatternStore(image) };
@@ -170,24 +258,43 @@ async function prepare(
     },
   });
   attach(emulator, machine);
-  const recorder = new DeviceRecorder();
-  const audit = new AccessAudit(model);
+  const session: Session = { emulator, machine, disks };
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
-      if (told === undefined) return;
+      const { boot } = session;
+      if (told === undefined || boot === undefined) return;
       const timed = { ...told, time: Number(emulator.core.clock) / 1e9 };
-      recorder.add(timed);
-      audit.add(timed);
+      boot.recorder.add(timed);
+      boot.audit.add(timed);
+      boot.traces.add(timed);
+      boot.watch.event(event);
       hooks.event?.(timed);
     },
     { iommu: WATCHED },
   );
+  return session;
+}
+
+/** Firmware, kernel and initramfs into RAM; the CPU at the kernel's first instruction. */
+async function prepare(
+  { emulator, machine }: Session,
+  input: BootInput,
+  hooks: BootHooks,
+  options: EmulatorBackendOptions,
+  reboot: boolean,
+): Promise<Boot> {
+  const { model } = input;
+  const sizeOfDisk = (id: string): bigint =>
+    model.endpoints.find((endpoint) => endpoint.id === id)?.device?.size ?? DISK_SIZE_DEFAULT;
+  const plan = bootPlan(model, sizeOfDisk, { patience: options.patience, reboot });
   const initramfs = await buildInitramfs({
     guest: options.guest,
     modules: modulesFor(model),
     ...(options.modules === undefined ? {} : { tree: options.modules }),
-    plan: formatPlan(bootPlan(model, (id) => disks.get(id)?.image.size ?? 0n, options.patience)),
+    parameters: moduleParameters(model),
+    plan: formatPlan(plan),
+    files: await guestFiles(model),
   });
   const { dtb, passed } = firmwareOf(input, options, emulator);
   emulator.load({
@@ -195,15 +302,23 @@ async function prepare(
     initrd: initramfs,
     dtb,
   });
+  const audit = new AccessAudit(model);
+  const watch = new MachineWatch(machine, audit);
+  const talk = new EmulatorTalk(emulator, machine, watch);
   return {
-    emulator,
-    disks,
-    recorder,
+    recorder: new DeviceRecorder(),
     audit,
-    console,
-    lastLine: () => heard.lastLine,
+    traces: new EndpointTraces(model),
+    watch,
+    talk,
+    console: new ConsoleWatch(
+      hooks,
+      () => undefined,
+      (kind, fields) => talk.record(kind, fields),
+    ),
     passed,
     initramfsSha256: sha256(initramfs),
+    lastLine: emulator.core.retired,
   };
 }
 
@@ -221,7 +336,11 @@ function firmwareOf(
   const { origin, tables, tree = new Uint8Array() } = firmware;
   const acpi = kindOf(input, options) === 'acpi';
   // There are no runtime services behind the system table.
-  const append = [...(acpi ? ['efi=noruntime'] : []), ...(options.append ?? [])];
+  const append = [
+    ...(acpi ? ['efi=noruntime'] : []),
+    ...kernelParameters(model),
+    ...(options.append ?? []),
+  ];
   const cmdline = bootCmdline('arm64', options.bootOptions ?? 'fast', append);
   if (!acpi) {
     return {
@@ -273,7 +392,8 @@ function withBacking(
 function environmentOf(
   { model, seed }: BootInput,
   { guest }: EmulatorBackendOptions,
-  { emulator, passed, initramfsSha256 }: Run,
+  emulator: Emulator,
+  { passed, initramfsSha256 }: Boot,
   { outcome }: Stop,
 ): Omit<Environment, 'timings' | 'serialLog'> {
   const [image] = guest.packages;

@@ -3,18 +3,24 @@ import {
   type ConsoleLine,
   type GuestInventory,
   type GuestReport,
+  type GuestResult,
 } from '../guest/index.ts';
 import type {
   DiskObservation,
+  FaultAim,
   FaultCheckObservation,
   GuestDevice,
   GuestObservation,
   LogLine,
   LogMeaning,
   NicObservation,
+  PlugObservation,
+  RebindObservation,
 } from '../scenario/index.ts';
+import { DMA_ENGINE_S_FAULT } from '../spec/pci-devices.ts';
 import type { Model } from '../topology/index.ts';
 import { planName } from './plan.ts';
+import { userspaceOf } from './userspace.ts';
 
 /** Lines of kernel log kept; a guest that faults without end must not fill our memory. */
 const LOG_MAX = 20_000;
@@ -80,7 +86,11 @@ export function observeGuest(
     deferred: inventory?.deferred ?? [],
     disks: disksOf(report, names, reference),
     nics: nicsOf(report),
+    userspace: userspaceOf(report, linuxName),
     faultChecks: faultChecksOf(model, report, names),
+    rebinds: rebindsOf(report),
+    plugs: plugsOf(report),
+    overlaps: [],
     log,
   };
 }
@@ -216,6 +226,7 @@ function faultChecksOf(
   names: ReadonlyMap<string, string>,
 ): FaultCheckObservation[] {
   return report.results.flatMap((result): FaultCheckObservation[] => {
+    if (result.verb === 'dma') return [dmaCheckOf(result)];
     if (result.verb !== 'edu') return [];
     const { at, status, iova, dir, gpa, changed } = result;
     const id = names.get(at);
@@ -224,12 +235,69 @@ function faultChecksOf(
     return [
       {
         device: linuxName(at),
+        aim: 'unmapped',
         address,
         write: dir === 'write',
         ran: status === '0',
         ...(status === '0' ? {} : { error: trouble(status, '') }),
         // Only where it was aimed at the page that is watched does this tell anything.
         ...(address === gpa ? { memoryUnchanged: !changed } : {}),
+      },
+    ];
+  });
+}
+
+const AIMS: readonly FaultAim[] = ['unmapped', 'read-only', 'reserved', 'foreign'];
+
+/** The engine says by itself that it was stopped, whatever the log has. */
+function dmaCheckOf(result: Extract<GuestResult, { verb: 'dma' }>): FaultCheckObservation {
+  const { at, status, iova, dir, aim, state, changed } = result;
+  const why =
+    status === 'none'
+      ? 'the machine knows no such address'
+      : status !== '0'
+        ? trouble(status, '')
+        : (state & DMA_ENGINE_S_FAULT) === 0
+          ? 'the access was not refused'
+          : undefined;
+  return {
+    device: linuxName(at),
+    aim: AIMS.find((one) => one === aim) ?? 'unmapped',
+    address: iova,
+    write: dir === 'write',
+    ran: why === undefined,
+    ...(why === undefined ? {} : { error: why }),
+    memoryUnchanged: !changed,
+  };
+}
+
+function rebindsOf(report: GuestReport): RebindObservation[] {
+  const rebinds = new Map<string, RebindObservation>();
+  for (const result of report.results) {
+    if (result.verb !== 'unbind' && result.verb !== 'bind' && result.verb !== 'wait') continue;
+    const device = linuxName(result.at);
+    const known = rebinds.get(device) ?? { device };
+    const error = result.fields.get('error') ?? '';
+    const driver = result.fields.get('driver') ?? '';
+    rebinds.set(device, {
+      ...known,
+      ...(driver === '' ? {} : { driver }),
+      ...(error === '' ? {} : { error }),
+    });
+  }
+  return [...rebinds.values()];
+}
+
+function plugsOf(report: GuestReport): PlugObservation[] {
+  return report.results.flatMap((result): PlugObservation[] => {
+    if (result.verb !== 'plug') return [];
+    const driver = result.fields.get('driver') ?? '';
+    const group = /^\d{1,9}$/u.exec(result.fields.get('group') ?? '')?.[0];
+    return [
+      {
+        device: linuxName(result.at),
+        ...(driver === '' ? {} : { driver }),
+        ...(group === undefined ? {} : { group: Number(group) }),
       },
     ];
   });

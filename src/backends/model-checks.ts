@@ -9,11 +9,24 @@ import {
 } from '../driver/index.ts';
 import { deviceAt } from '../guest/index.ts';
 import { diskSha256, type DiskImage } from '../qemu/index.ts';
-import type { DiskObservation, FaultCheckObservation, NicObservation } from '../scenario/index.ts';
-import type { Endpoint, Model } from '../topology/index.ts';
+import type { Machine } from '../machine/index.ts';
+import { hiOf, loOf } from '../memory/index.ts';
+import {
+  isHotplugged,
+  rebindable,
+  type DiskObservation,
+  type FaultAim,
+  type FaultCheckObservation,
+  type NicObservation,
+  type PlugObservation,
+  type RebindObservation,
+} from '../scenario/index.ts';
+import type { Endpoint } from '../topology/index.ts';
+import { AIM_BYTES, chooseTarget, type Target } from './aims.ts';
+import type { MachineWatch } from './machine-watch.ts';
 import type { PatternStore } from './model-disk.ts';
 import type { Checked } from './model-observation.ts';
-import { DISK_READ_BYTES, DISK_WRITE_BYTES } from './plan.ts';
+import { aimsOf, DISK_READ_BYTES, DISK_WRITE_BYTES } from './plan.ts';
 
 /** A disk of the machine, from outside. */
 export interface ModelDisk {
@@ -30,40 +43,100 @@ const PING_BYTES = 1400;
 const NO_DEVICE = 'no such device in the guest';
 const TIMEOUT = 'it does not come back (timeout)';
 
+/** What the checks of a run work on. */
+export interface CheckedWorld {
+  readonly machine: Machine;
+  readonly guest: ModelGuest;
+  readonly disks: ReadonlyMap<string, ModelDisk>;
+  readonly watch: MachineWatch;
+}
+
 /** What the plan of a boot asks of each endpoint, done by the model guest. */
-export function runChecks(
-  model: Model,
-  guest: ModelGuest,
-  disks: ReadonlyMap<string, ModelDisk>,
-): Checked {
-  const checked = {
-    disks: [] as DiskObservation[],
-    nics: [] as NicObservation[],
-    faultChecks: [] as FaultCheckObservation[],
+export function runChecks(world: CheckedWorld): Checked {
+  const { model } = world.machine;
+  const plugs = plugIn(world);
+  const before = model.endpoints.map((endpoint) => checkEndpoint(world, endpoint));
+  const rebinds = rebind(world);
+  const again = new Set(rebinds.map(({ device }) => device));
+  const after = model.endpoints
+    .filter((endpoint) => again.has(guestName(endpoint) ?? ''))
+    .map((endpoint) => checkEndpoint(world, endpoint));
+  const all = [...before, ...after];
+  return {
+    disks: all.flatMap(({ disks = [] }) => disks),
+    nics: all.flatMap(({ nics = [] }) => nics),
+    faultChecks: all.flatMap(({ faultChecks = [] }) => faultChecks),
+    overlaps: all.flatMap(({ overlaps = [] }) => overlaps),
+    rebinds,
+    plugs,
   };
-  for (const endpoint of model.endpoints) {
-    const name = guestName(endpoint);
-    if (name === undefined) continue;
-    const device = guest.device(name);
-    switch (endpoint.device?.kind) {
-      case 'virtio-blk': {
-        const disk = disks.get(endpoint.id);
-        if (disk !== undefined) checked.disks.push(checkDisk(endpoint.id, name, device, disk));
-        break;
-      }
-      case 'virtio-net':
-        checked.nics.push(checkNic(name, device));
-        break;
-      case 'edu':
-      case 'dma-engine':
-        for (const write of [true, false]) {
-          checked.faultChecks.push(checkFault(guest, name, device, write));
-        }
-        break;
-      default:
+}
+
+function checkEndpoint(world: CheckedWorld, endpoint: Endpoint): Partial<Checked> {
+  const { guest, disks } = world;
+  const name = guestName(endpoint);
+  if (name === undefined) return {};
+  const device = guest.device(name);
+  switch (endpoint.device?.kind) {
+    case 'virtio-blk': {
+      const disk = disks.get(endpoint.id);
+      return disk === undefined ? {} : { disks: [checkDisk(endpoint.id, name, device, disk)] };
     }
+    case 'virtio-net':
+      return { nics: [checkNic(name, device)] };
+    case 'edu':
+    case 'dma-engine': {
+      const twice = device?.driver instanceof StubDriver ? guest.mapTwice(device) : undefined;
+      return {
+        faultChecks: [
+          ...[true, false].map((write) => checkFault(guest, name, device, write)),
+          ...checkAims(world, endpoint, name, device),
+        ],
+        overlaps: twice === undefined ? [] : [{ device: name, ...twice }],
+      };
+    }
+    default:
+      return {};
   }
-  return checked;
+}
+
+/** What is not there at power-on comes now, and the ports tell of it. */
+function plugIn({ machine, guest }: CheckedWorld): PlugObservation[] {
+  const { model } = machine;
+  return model.endpoints.flatMap((endpoint): PlugObservation[] => {
+    const name = guestName(endpoint);
+    const { device } = endpoint;
+    if (name === undefined || device === undefined || !isHotplugged(model, endpoint)) return [];
+    machine.plug(endpoint);
+    guest.rescan();
+    const { driver, group } = guest.device(name) ?? {};
+    return [
+      {
+        device: name,
+        ...(driver === undefined ? {} : { driver: driver.name }),
+        ...(group === undefined ? {} : { group: group.id }),
+      },
+    ];
+  });
+}
+
+/** All drivers go before the first comes back: endpoints of one group share a domain. */
+function rebind({ machine, guest, watch }: CheckedWorld): RebindObservation[] {
+  const endpoints = rebindable(machine.model).map(({ endpoint }) => endpoint);
+  const gone = endpoints.map((endpoint) => {
+    const name = guestName(endpoint) ?? '';
+    const device = guest.device(name);
+    const ok = device !== undefined && guest.unbind(device);
+    watch.unbound(endpoint.id);
+    return { name, device, ok, endpoint };
+  });
+  return gone.map(({ name, device, ok, endpoint }) => {
+    if (device === undefined || !ok) return { device: name, error: NO_DEVICE };
+    guest.bind(device);
+    watch.bound(endpoint.id);
+    const driver = device.driver?.name;
+    return { device: name, ...(driver === undefined ? {} : { driver }) };
+  });
 }
 
 /** What Linux calls the device at an endpoint's place; undefined for ranges. */
@@ -139,18 +212,78 @@ function checkFault(
   device: Device | undefined,
   write: boolean,
 ): FaultCheckObservation {
-  const none = { device: name, address: 0n, write, ran: false };
+  const none = { device: name, aim: 'unmapped', address: 0n, write, ran: false } as const;
   if (!(device?.driver instanceof StubDriver)) return { ...none, error: NO_DEVICE };
   const result = guest.provokeFault(device, write);
   if (result === undefined) return { ...none, error: NO_DEVICE };
   const { address, ran, unchanged } = result;
   return {
     device: name,
+    aim: 'unmapped',
     address,
     write,
     ran,
     ...(ran ? {} : { error: TIMEOUT }),
     ...(unchanged === undefined ? {} : { memoryUnchanged: unchanged }),
+  };
+}
+
+/** Aims of our engine beyond a page that nothing was mapped for. */
+function checkAims(
+  world: CheckedWorld,
+  endpoint: Endpoint,
+  name: string,
+  device: Device | undefined,
+): FaultCheckObservation[] {
+  const { machine, guest } = world;
+  if (device === undefined) return [];
+  const others = aimsOf(machine.model, endpoint).filter(
+    ({ aim }) => aim === 'reserved' || aim === 'foreign',
+  );
+  const read = others.map(({ aim, dir }) => {
+    const target = chooseTarget(machine, endpoint, aim, 0n);
+    return aimed(world, { name, device, aim, write: dir === 'write', target });
+  });
+  if (aimsOf(machine.model, endpoint).length === 0) return read;
+  const lent = guest.lend(device, () => {
+    const target = chooseTarget(machine, endpoint, 'read-only', 0n);
+    return aimed(world, { name, device, aim: 'read-only', write: true, target });
+  });
+  return lent === undefined ? read : [...read, lent];
+}
+
+function aimed(
+  { machine, guest }: CheckedWorld,
+  parts: {
+    readonly name: string;
+    readonly device: Device;
+    readonly aim: FaultAim;
+    readonly write: boolean;
+    readonly target: Target | undefined;
+  },
+): FaultCheckObservation {
+  const { name, device, aim, write, target } = parts;
+  const none = { device: name, aim, address: 0n, write, ran: false };
+  if (target === undefined) return { ...none, error: 'the machine knows no such address' };
+  const look = (): string =>
+    target.landings
+      .map((gpa) => {
+        const bytes = new Uint8Array(AIM_BYTES);
+        machine.memory.read(hiOf(gpa), loOf(gpa), bytes, 0, AIM_BYTES);
+        return Buffer.from(bytes).toString('hex');
+      })
+      .join();
+  const before = look();
+  const { address } = target;
+  const result = guest.aim(device, write, address);
+  const ran = result?.ran === true && result.refused !== false;
+  const error = result?.ran === true ? 'the access was not refused' : TIMEOUT;
+  return {
+    ...none,
+    address,
+    ran,
+    ...(ran ? {} : { error }),
+    memoryUnchanged: look() === before,
   };
 }
 

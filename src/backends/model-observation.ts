@@ -7,6 +7,9 @@ import type {
   NicObservation,
   DiskObservation,
   FaultCheckObservation,
+  OverlapObservation,
+  PlugObservation,
+  RebindObservation,
 } from '../scenario/index.ts';
 
 /** What came of the checks of a run. */
@@ -14,6 +17,9 @@ export interface Checked {
   readonly disks: readonly DiskObservation[];
   readonly nics: readonly NicObservation[];
   readonly faultChecks: readonly FaultCheckObservation[];
+  readonly overlaps: readonly OverlapObservation[];
+  readonly rebinds: readonly RebindObservation[];
+  readonly plugs: readonly PlugObservation[];
 }
 
 /** Kernel messages with what they mean to this project. There is no clock: they have no time. */
@@ -38,7 +44,7 @@ export function logLines(lines: readonly string[]): LogLine[] {
 export function observeModel(
   guest: ModelGuest,
   release: string,
-  { disks, nics, faultChecks }: Checked,
+  checked: Checked,
 ): GuestObservation {
   const { viommus, groups } = guest.iommus;
   return {
@@ -60,9 +66,7 @@ export function observeModel(
     deferred: guest.devices.flatMap(({ name, deferred }) =>
       deferred === undefined ? [] : [{ device: name, reason: deferred }],
     ),
-    disks,
-    nics,
-    faultChecks,
+    ...checked,
     log: logLines(guest.log.lines),
   };
 }

@@ -10,8 +10,10 @@ import { buildMachine, unsupported, type Machine } from '../machine/index.ts';
 import { DISK_SIZE_DEFAULT } from '../qemu/index.ts';
 import {
   AccessAudit,
+  EndpointTraces,
   BootAborted,
   DeviceRecorder,
+  isHotplugged,
   type Backend,
   type BootHooks,
   type BootInput,
@@ -22,6 +24,7 @@ import {
 import type { Diagnostic, Model } from '../topology/index.ts';
 import { repeatingCommand } from './command.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
+import { MachineWatch } from './machine-watch.ts';
 import { runChecks, type ModelDisk } from './model-checks.ts';
 import { PatternStore } from './model-disk.ts';
 import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
@@ -63,6 +66,10 @@ function preflight(
     const what = `${ram} bytes of RAM are more than this process is to ask for`;
     found.push(obstacle('model-memory', model.place, what, 'give the machine at most 4 GiB'));
   }
+  if (model.guest.defaultDomain === 'lazy') {
+    const what = 'the guest in TypeScript has no flush queue';
+    found.push(obstacle('model-lazy', model.place, what, 'take --backend emulator or qemu'));
+  }
   const kind = firmwareKind(firmware, options.firmware);
   // A real guest would be no wiser: ACPI has no word for such a region (VIOT has none, RMR is IORT's).
   for (const { id, via, place } of kind === 'acpi' ? model.reserved : []) {
@@ -95,7 +102,11 @@ interface Run {
   readonly disks: ReadonlyMap<string, ModelDisk>;
   readonly recorder: DeviceRecorder;
   readonly audit: AccessAudit;
+  readonly traces: EndpointTraces;
+  readonly watch: MachineWatch;
   readonly interrupts: PlatformInterrupt[];
+  /** The guest's log as it grows, and how many of its lines the hooks have heard. */
+  readonly said: { lines: readonly string[]; told: number };
 }
 
 function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): Observation {
@@ -113,15 +124,21 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
   const kernel = model.guest.kernel ?? DEFAULT_KERNEL_MODEL;
   const release = `${kernel.major}.${kernel.minor}-model`;
   const { guest, ending } = bootGuest(made, firmware, release);
-  for (const { text } of guest.log) hooks.console?.(text);
+  for (const { text } of guest.log.slice(made.said.told)) hooks.console?.(text);
   const seen = firmwareBlobs(loaded);
   return {
     capabilities: MODEL_CAPABILITIES,
-    device: { ...made.recorder.finish(), audit: made.audit.finish() },
+    device: {
+      ...made.recorder.finish(),
+      audit: made.audit.finish(),
+      ...made.traces.finish(),
+      machine: made.watch.finish(),
+    },
     guest,
     firmware: compareFirmware(passed, seen),
     described: describeSeen(model, passed, seen, release),
     ending,
+    skipped: ['reboot'],
     environment: {
       backend: 'model',
       kernel: { release },
@@ -141,6 +158,7 @@ function prepare({ model, seed }: BootInput, hooks: BootHooks): Run {
   const disks = new Map<string, ModelDisk>();
   const interrupts: PlatformInterrupt[] = [];
   const machine = buildMachine(model, {
+    absent: (endpoint) => isHotplugged(model, endpoint),
     onInterrupt: (interrupt) => void interrupts.push(interrupt),
     store: ({ id, device }) => {
       const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
@@ -151,22 +169,33 @@ function prepare({ model, seed }: BootInput, hooks: BootHooks): Run {
   });
   const recorder = new DeviceRecorder();
   const audit = new AccessAudit(model);
+  const traces = new EndpointTraces(model);
+  const watch = new MachineWatch(machine, audit);
+  const said: Run['said'] = { lines: [], told: 0 };
+  watch.started('power-on');
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
       if (told === undefined) return;
+      // What the guest said before this event comes before it.
+      if (hooks.console !== undefined) {
+        for (const line of said.lines.slice(said.told)) hooks.console(line);
+        said.told = said.lines.length;
+      }
       recorder.add(told);
       audit.add(told);
+      traces.add(told);
+      watch.event(event);
       hooks.event?.(told);
     },
     { iommu: WATCHED },
   );
-  return { model, machine, disks, recorder, audit, interrupts };
+  return { model, machine, disks, recorder, audit, traces, watch, interrupts, said };
 }
 
 /** A guest that goes wrong is an observation. */
 function bootGuest(
-  { model, machine, disks, interrupts }: Run,
+  { model, machine, disks, watch, interrupts, said }: Run,
   firmware: GuestFirmware,
   release: string,
 ): { guest: GuestObservation; ending: Ending } {
@@ -180,13 +209,13 @@ function bootGuest(
     takeInterrupts: () => interrupts.splice(0),
     run: () => machine.isWaiting && machine.runPending(),
   };
-  const log: { lines: readonly string[] } = { lines: [] };
   try {
     const guest = ModelGuest.boot(platform, firmware, {
       kernel: { major, minor, pageSize: model.guest.pageSize },
-      onLog: (lines) => void (log.lines = lines),
+      defaultDomain: model.guest.defaultDomain === 'identity' ? 'identity' : 'DMA',
+      onLog: (lines) => void (said.lines = lines),
     });
-    const observed = observeModel(guest, release, runChecks(model, guest, disks));
+    const observed = observeModel(guest, release, runChecks({ machine, guest, disks, watch }));
     const seen = { ...observed, log: logLines(guest.log.lines) };
     const detail = `every check done, ${observed.devices.length} devices`;
     return { guest: seen, ending: { kind: 'completed', detail, tail: [] } };
@@ -194,9 +223,9 @@ function bootGuest(
     if (error instanceof FormatError) return silence(error.message);
     if (!(error instanceof GuestPanic)) throw error;
     const text = `Kernel panic - not syncing: ${error.message}`;
-    const lines = logLines([...log.lines, text]);
+    const lines = logLines([...said.lines, text]);
     const guest = { ...NOTHING, started: true, kernel: release, log: lines };
-    return { guest, ending: { kind: 'panic', detail: text, tail: log.lines.slice(-20) } };
+    return { guest, ending: { kind: 'panic', detail: text, tail: said.lines.slice(-20) } };
   }
 }
 
@@ -210,6 +239,9 @@ const NOTHING: GuestObservation = {
   disks: [],
   nics: [],
   faultChecks: [],
+  rebinds: [],
+  plugs: [],
+  overlaps: [],
   log: [],
 };
 

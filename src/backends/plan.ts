@@ -1,5 +1,13 @@
-import { deviceAt, type GuestAction } from '../guest/index.ts';
-import type { Endpoint, Model } from '../topology/index.ts';
+import { deviceAt, type Aim, type GuestAction } from '../guest/index.ts';
+import {
+  expectedEndpoints,
+  expectedRegions,
+  isHotplugged,
+  rebindable,
+  type ExpectedEndpoint,
+} from '../scenario/index.ts';
+import type { Endpoint, GuestCheck, Model } from '../topology/index.ts';
+import { userspaceCheck, userspaceEndpoints, VFIO_MODULES } from './userspace.ts';
 
 /** Bytes read from each disk, from its start. */
 export const DISK_READ_BYTES = 1024 * 1024;
@@ -28,22 +36,142 @@ export function planName(endpoint: Endpoint): string | undefined {
 export function bootPlan(
   model: Model,
   diskBytes: (endpoint: string) => bigint,
-  patience: number = PATIENCE,
+  { patience = PATIENCE, skipped = [], reboot = false }: PlanOptions = {},
 ): GuestAction[] {
-  const actions: GuestAction[] = [{ verb: 'firmware' }, { verb: 'modules' }, { verb: 'inventory' }];
-  for (const endpoint of model.endpoints) {
+  const checked = (endpoint: Endpoint): GuestAction[] => {
     const at = planName(endpoint);
-    if (at !== undefined)
-      actions.push(
-        ...checks(
-          endpoint,
-          at,
-          diskBytes(endpoint.id),
-          works(model, endpoint) ? patience : Math.min(patience, IMPATIENCE),
-        ),
-      );
+    if (at === undefined) return [];
+    if (endpoint.guestDriver !== undefined) return userspaceCheck(model, endpoint, at);
+    const timeout = works(model, endpoint) ? patience : Math.min(patience, IMPATIENCE);
+    return checks(endpoint, at, diskBytes(endpoint.id), timeout);
+  };
+  const plugged = skipped.includes('hotplug') ? [] : model.endpoints.filter(isPlugged(model));
+  return [
+    { verb: 'firmware' },
+    { verb: 'modules' },
+    { verb: 'inventory' },
+    ...atEach(plugged, (at) => [{ verb: 'plug', at, timeout: patience }]),
+    ...model.endpoints.flatMap(checked),
+    ...aims(model),
+    ...(skipped.includes('rebind') ? [] : rebind(model, checked, patience)),
+    { verb: 'inventory' },
+    ...(reboot ? [{ verb: 'reboot' } as const] : []),
+  ];
+}
+
+export interface PlanOptions {
+  /** Seconds that the guest waits for each device; default {@link PATIENCE}. */
+  readonly patience?: number | undefined;
+  /** Checks that the backend cannot make. */
+  readonly skipped?: readonly GuestCheck[];
+  /** Whether the guest reboots in the end. */
+  readonly reboot?: boolean;
+}
+
+function atEach(
+  endpoints: readonly Endpoint[],
+  actions: (at: string) => GuestAction[],
+): GuestAction[] {
+  return endpoints.flatMap((endpoint) => {
+    const at = planName(endpoint);
+    return at === undefined ? [] : actions(at);
+  });
+}
+
+function isPlugged(model: Model): (endpoint: Endpoint) => boolean {
+  return (endpoint) => endpoint.device !== undefined && isHotplugged(model, endpoint);
+}
+
+/** All drivers are unbound before the first comes back: endpoints of one group share a domain. */
+function rebind(
+  model: Model,
+  checked: (endpoint: Endpoint) => GuestAction[],
+  patience: number,
+): GuestAction[] {
+  const endpoints = rebindable(model).map(({ endpoint }) => endpoint);
+  return [
+    ...atEach(endpoints, (at) => [{ verb: 'unbind', at }]),
+    ...atEach(endpoints, (at) => [
+      { verb: 'bind', at },
+      { verb: 'wait', at, timeout: patience },
+    ]),
+    ...endpoints.flatMap(checked),
+  ];
+}
+
+/** A DMA that must fault. */
+export interface AimedDma {
+  readonly aim: Aim;
+  readonly dir: 'read' | 'write';
+}
+
+/** What an engine that a vIOMMU translates is aimed at; nothing for other endpoints. */
+export function aimsOf(model: Model, endpoint: Endpoint): AimedDma[] {
+  const all = expectedEndpoints(model).filter(({ translated }) => translated);
+  const one = all.find(({ id }) => id === endpoint.id);
+  const engine = endpoint.device?.kind === 'dma-engine';
+  // A program in the guest's user space does it there.
+  if (endpoint.guestDriver !== undefined) return [];
+  if (one === undefined || !engine || one.groupTypes.includes('identity')) return [];
+  const both = (aim: Aim): AimedDma[] => [
+    { aim, dir: 'write' },
+    { aim, dir: 'read' },
+  ];
+  const others = all.filter(({ viommu, maps }) => maps && viommu === one.viommu);
+  const isMate = ({ groupKey }: ExpectedEndpoint): boolean => groupKey === one.groupKey;
+  const shares = others.some(isMate);
+  const regions = expectedRegions(model, [endpoint]);
+  return [
+    ...both('unmapped'),
+    ...(regions.some(({ type }) => type === 'reserved') ? both('reserved') : []),
+    // Domains hand out the same addresses: one that others map in would have all of them.
+    ...(others.length > 0 && !shares ? both('foreign') : []),
+    // What was sent last stays mapped for reading, see `moduleParameters`.
+    ...(others.some((other) => isMate(other) && isNic(other.endpoint))
+      ? [{ aim: 'read-only', dir: 'write' } as const]
+      : []),
+  ];
+}
+
+/** Messages of faults that Linux prints in five seconds (DEFAULT_RATELIMIT_BURST, less one). */
+const BURST = 9;
+
+function aims(model: Model): GuestAction[] {
+  const all = model.endpoints.flatMap((endpoint) =>
+    aimsOf(model, endpoint).flatMap((aimed) =>
+      atEach([endpoint], (at) => [{ verb: 'dma', at, ...aimed }]),
+    ),
+  );
+  return all.flatMap((action, index): GuestAction[] =>
+    index > 0 && index % BURST === 0 ? [{ verb: 'sleep', seconds: 6 }, action] : [action],
+  );
+}
+
+function isNic({ device }: Endpoint): boolean {
+  return device?.kind === 'virtio-net';
+}
+
+/**
+ * Parameters of modules. Without NAPI for transmission virtio_net unmaps a packet only when it sends
+ * the next: in the group of a DMA engine there is then something that may be read and not written.
+ */
+export function moduleParameters(model: Model): Map<string, string> {
+  const engine = model.endpoints.some(({ device }) => device?.kind === 'dma-engine');
+  return new Map(engine ? [['virtio_net', 'napi_tx=0']] : []);
+}
+
+/** Kernel parameters that a topology asks for. */
+export function kernelParameters({ guest }: Model): string[] {
+  switch (guest.defaultDomain) {
+    case 'identity':
+      return ['iommu.passthrough=1'];
+    case 'strict':
+      return ['iommu.passthrough=0', 'iommu.strict=1'];
+    case 'lazy':
+      return ['iommu.passthrough=0', 'iommu.strict=0'];
+    default:
+      return [];
   }
-  return [...actions, { verb: 'inventory' }];
 }
 
 function works(model: Model, { id }: Endpoint): boolean {
@@ -84,6 +212,7 @@ const DRIVERS: Readonly<Record<string, readonly string[]>> = {
   nvme: ['nvme'],
   xhci: ['xhci_pci'],
   edu: ['pci_stub'],
+  'dma-engine': ['pci_stub'],
 };
 
 /** The modules a topology's guest cannot do without. */
@@ -93,6 +222,7 @@ export function modulesFor(model: Model): string[] {
     model.viommus.some(({ transport }) => transport.kind === 'mmio') ||
     model.endpoints.some(({ location }) => location.kind === 'platform');
   if (mmio) names.add('virtio_mmio');
+  if (userspaceEndpoints(model).length > 0) for (const name of VFIO_MODULES) names.add(name);
   for (const { device } of model.endpoints) {
     for (const name of DRIVERS[device?.kind ?? ''] ?? []) names.add(name);
   }

@@ -22,14 +22,23 @@ export class ConsoleWatch {
   readonly #reader = new ReportReader();
   readonly #log = new LogCollector();
   readonly #hooks: BootHooks;
+  readonly #onRecord: ((kind: string, fields: ReadonlyMap<string, string>) => void) | undefined;
   readonly #onLine: (ended: boolean) => void;
   readonly #text: string[] = [];
   #bytes = 0;
   #ended = false;
   #stage = '';
 
-  /** `onLine`: after each line; `ended` once the guest has said its last. */
-  constructor(hooks: BootHooks, onLine: (ended: boolean) => void) {
+  /**
+   * `onLine`: after each line; `ended` once the guest has said its last.
+   * `onRecord`: at each line of the report.
+   */
+  constructor(
+    hooks: BootHooks,
+    onLine: (ended: boolean) => void,
+    onRecord?: (kind: string, fields: ReadonlyMap<string, string>) => void,
+  ) {
+    this.#onRecord = onRecord;
     this.#hooks = hooks;
     this.#onLine = onLine;
   }
@@ -39,14 +48,16 @@ export class ConsoleWatch {
     return this.#ended;
   }
 
-  line(raw: string): void {
+  /** `time`: seconds on the clock of the events. */
+  line(raw: string, time?: number): void {
     if (this.#bytes < LOG_BYTES_MAX) this.#text.push(raw);
     this.#bytes += raw.length + 1;
-    this.#hooks.console?.(raw);
+    this.#hooks.console?.(raw, time);
     for (const line of this.#reader.push(`${raw}\n`)) {
       this.#log.add(line);
       if (line.type === 'record') {
         this.#progress(STAGES[line.kind]);
+        this.#onRecord?.(line.kind, line.fields);
         this.#ended ||= line.kind === 'end';
       } else if (line.type === 'kernel' && this.#stage === '') {
         this.#progress('guest: kernel starts');

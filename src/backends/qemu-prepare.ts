@@ -25,8 +25,18 @@ import {
   type QemuProgram,
 } from '../qemu/index.ts';
 import type { BootHooks, BootInput, FirmwareImages } from '../scenario/index.ts';
+import type { GuestCheck } from '../topology/index.ts';
 import { sha256 } from './firmware-seen.ts';
-import { bootPlan, DISK_READ_BYTES, modulesFor } from './plan.ts';
+import {
+  bootPlan,
+  DISK_READ_BYTES,
+  kernelParameters,
+  moduleParameters,
+  modulesFor,
+} from './plan.ts';
+
+/** Nothing is plugged into a QEMU that runs, and a reset ends it (-no-reboot). */
+export const QEMU_CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot'];
 
 export interface QemuBackendOptions {
   /** Kernel, modules and userspace; of the topology's architecture. */
@@ -79,7 +89,10 @@ export async function prepare(
   const table = passed.tables.size > 0;
   const command = buildCommand(model, {
     version: qemu.version,
-    append: bootCmdline(options.guest.arch, options.bootOptions ?? 'fast', options.append),
+    append: bootCmdline(options.guest.arch, options.bootOptions ?? 'fast', [
+      ...kernelParameters(model),
+      ...(options.append ?? []),
+    ]),
     ownTables: table,
     trace: 'accesses',
     seed,
@@ -101,7 +114,13 @@ export async function prepare(
   const initramfs = await buildInitramfs({
     guest: options.guest,
     modules: modulesFor(model),
-    plan: formatPlan(bootPlan(model, (id) => diskSize(command.disks, id), options.patience)),
+    parameters: moduleParameters(model),
+    plan: formatPlan(
+      bootPlan(model, (id) => diskSize(command.disks, id), {
+        patience: options.patience,
+        skipped: QEMU_CANNOT,
+      }),
+    ),
   });
   await put('initrd', 'initramfs.cpio', initramfs);
   const cpu = cpuModel(model, accel.accel);

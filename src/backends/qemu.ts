@@ -16,7 +16,13 @@ import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { endingOf } from './qemu-console.ts';
 import { QEMU_CAPABILITIES } from './qemu-events.ts';
-import { passedImages, prepare, type Prepared, type QemuBackendOptions } from './qemu-prepare.ts';
+import {
+  passedImages,
+  prepare,
+  QEMU_CANNOT,
+  type Prepared,
+  type QemuBackendOptions,
+} from './qemu-prepare.ts';
 import { watch, type Watched } from './qemu-watch.ts';
 import { serialLogFor } from './serial-log.ts';
 
@@ -64,6 +70,7 @@ async function run(
       guest: observeGuest(input.model, report, log, prepared.reference),
       firmware: compareFirmware(prepared.passed, report.firmware),
       described: describeSeen(input.model, prepared.passed, report.firmware, report.release),
+      skipped: QEMU_CANNOT,
       ending: endingOf(report, log, seen.exit, seen.errors),
       environment: {
         ...environmentOf(input, options, prepared),

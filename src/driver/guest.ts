@@ -1,10 +1,13 @@
-import { VIRTIO_ID_IOMMU } from '../spec/virtio-iommu.ts';
+import type { Range } from '../bytes/index.ts';
+import { addressOf } from '../memory/index.ts';
+import { VIRTIO_ID_IOMMU, VIRTIO_IOMMU_MAP_F_READ } from '../spec/virtio-iommu.ts';
 import { Device } from './device.ts';
 import { DirectMapper } from './dma.ts';
 import { bindVirtio, matchDriver, type Match } from './drivers.ts';
 import { readFirmware } from './firmware/read.ts';
 import type { FirmwareView } from './firmware/view.ts';
 import { IommuManager } from './iommu/manager.ts';
+import { mapRequest } from './iommu/requests.ts';
 import { Viommu } from './iommu/viommu.ts';
 import { Kernel } from './kernel.ts';
 import { KernelLog } from './kernel-log.ts';
@@ -131,6 +134,55 @@ export class ModelGuest {
   }
 
   /**
+   * Maps a page for a device that may only read it, for as long as `use` runs. Undefined: the device
+   * is behind no IOMMU, or that is out of addresses.
+   */
+  lend<T>(device: Device, use: (address: bigint) => T): T | undefined {
+    const { ram } = this.kernel;
+    const gpa = ram.pages(4096);
+    const segments = device.dma.translated
+      ? device.dma.map([{ gpa, length: 4096 }], 'to-device')
+      : undefined;
+    const [first] = segments ?? [];
+    const result = first === undefined ? undefined : use(addressOf(first.hi, first.lo));
+    device.dma.unmap(segments ?? []);
+    ram.release(gpa, 4096);
+    return result;
+  }
+
+  /** Sends a MAP over a live mapping, as no Linux does; the status that the device answers. */
+  mapTwice(device: Device): { readonly virt: Range; readonly status: number } | undefined {
+    const { domain } = device.group ?? {};
+    if (domain === undefined) return undefined;
+    return this.lend(device, (address) => {
+      const page = domain.viommu.granule - 1n;
+      const virt = { start: address & ~page, end: address | page };
+      const phys = domain.lookUp(virt.start) ?? 0n;
+      const again = mapRequest(domain.id, virt, phys, VIRTIO_IOMMU_MAP_F_READ);
+      return { virt, status: domain.viommu.request(again).status };
+    });
+  }
+
+  /**
+   * Aims a DMA of 4 bytes at that address.
+   *
+   * @returns whether the device did it, and whether it says that it was refused (only our engine
+   *   does); undefined when it cannot be aimed, or has no driver
+   */
+  aim(
+    { driver }: Device,
+    write: boolean,
+    address: bigint,
+  ): { readonly ran: boolean; readonly refused?: boolean } | undefined {
+    if (!(driver instanceof StubDriver)) return undefined;
+    this.log.pause();
+    const ran = driver.transfer(address, 4, write);
+    this.kernel.idle();
+    const { refused } = driver;
+    return { ran, ...(refused === undefined ? {} : { refused }) };
+  }
+
+  /**
    * Aims a DMA of 4 bytes at a page that nothing was mapped for. Undefined: the device is not one
    * that can be aimed, or has no driver.
    */
@@ -144,9 +196,7 @@ export class ModelGuest {
     const gpa = ram.pages(4096);
     ram.fill(gpa, 4096, 0xa5);
     const address = gpa & driver.mask;
-    this.log.pause();
-    const ran = driver.transfer(address, 4, write);
-    this.kernel.idle();
+    const { ran = false } = this.aim(device, write, address) ?? {};
     const unchanged = ram.read(gpa, 4096).every((byte) => byte === 0xa5);
     ram.release(gpa, 4096);
     // A device that cannot reach the page tells nothing by not changing it.

@@ -173,6 +173,11 @@ export class Core {
     return this.state.getUint32(layout.STOP_WORD, true);
   }
 
+  /** Makes `run` come back after the instruction that uses the bus now. */
+  set hold(value: boolean) {
+    this.#whole.setUint32(layout.HOLD, value ? 1 : 0, true);
+  }
+
   /** The interrupt controller's signal to the CPU. */
   set irq(level: boolean) {
     this.state.setUint32(layout.IRQ_LINE, level ? 1 : 0, true);
@@ -198,6 +203,12 @@ export class Core {
     }
     new Uint8Array(this.#memory.buffer).set(bytes, layout.STATE);
     this.#exports.restored();
+  }
+
+  /** Lets instructions and virtual time go on counting after a reset. */
+  continueFrom(retired: bigint, clock: bigint): void {
+    this.state.setBigUint64(layout.RETIRED, retired, true);
+    this.state.setBigUint64(layout.CLOCK, clock, true);
   }
 
   #initialise({ fp = false, gicRegisters }: CoreOptions): void {

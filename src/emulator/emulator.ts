@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { GuestMemory } from '../memory/index.ts';
+import { Brake } from './brake.ts';
 import { ConsoleLog } from './console-log.ts';
 import { Core, type Bus } from './core.ts';
 import * as layout from './core/layout.ts';
@@ -97,8 +98,14 @@ export class Emulator {
   readonly uart: Pl011;
   readonly regions: readonly Region[];
   readonly console: ConsoleLog;
+  /** The CPU, the interrupt controllers and the UART as they were when the machine was made. */
+  readonly #powerOn: Omit<EmulatorState, 'ram' | 'its'>;
+  readonly #itsPowerOn = new Map<string, ItsState>();
   #work: (() => boolean) | undefined;
   #nextWork = 0n;
+  readonly #brake = new Brake();
+  /** A sleep that is not over: rounds of work done, and what the last one said. */
+  #sleep: { round: number; more: boolean | undefined } | undefined;
 
   constructor(options: EmulatorOptions) {
     const isV3 = options.gic === 3;
@@ -124,6 +131,22 @@ export class Emulator {
       this.uart.region(Number(VIRT_UART_BASE)),
     ];
     this.connect(regionBus(this.regions, () => undefined));
+    this.#powerOn = {
+      cpu: this.core.saveState(),
+      gic: this.#gicv3?.saveV3() ?? this.gic.save(),
+      uart: this.uart.save(),
+    };
+  }
+
+  /**
+   * Reset of the machine: CPU, interrupt controllers and UART are as at power-on. RAM stays as it is,
+   * and time goes on. Devices on the bus are their machine's to reset; then `load`.
+   */
+  reset(): void {
+    const { retired, clock } = this.core;
+    const its = [...this.#itsPowerOn];
+    this.#restoreDevices({ ...this.#powerOn, its });
+    this.core.continueFrom(retired, clock);
   }
 
   /** Puts the CPU on a bus; `regions` must be on it. */
@@ -147,6 +170,7 @@ export class Emulator {
     if (this.#gicv3 === undefined) throw new RangeError(`${name}: a GICv2 has no ITS`);
     const its = new Its(this.#gicv3, this.memory);
     this.#its.set(name, its);
+    this.#itsPowerOn.set(name, its.save());
     return its.region(base);
   }
 
@@ -178,7 +202,7 @@ export class Emulator {
       if (options.signal?.aborted) return { kind: 'aborted', ...this.#whereabouts() };
       const before = this.core.retired;
       const clock = this.core.clock;
-      const outcome = this.advance(Math.min(left, TURN));
+      const outcome = await this.#until(before + BigInt(Math.min(left, TURN)), options.signal);
       if (outcome !== undefined) return outcome;
       const retired = this.core.retired - before;
       left -= Number(retired);
@@ -188,20 +212,52 @@ export class Emulator {
     return { kind: 'budget', ...this.#whereabouts() };
   }
 
-  /** Runs at most `budget` instructions without a pause; undefined when they are used up. */
+  /**
+   * Stops the guest after the instruction that it is in; a device calls it from within an event.
+   * `run` waits then until `release`. The run is the same, bit for bit, as without.
+   */
+  hold(): void {
+    this.#brake.hold();
+    this.core.hold = true;
+  }
+
+  release(): void {
+    this.core.hold = false;
+    this.#brake.release();
+  }
+
+  /** Runs at most `budget` instructions without a pause; undefined when they are used up, or held. */
   advance(budget: number): Outcome | undefined {
-    const { core } = this;
-    const limit = core.retired + BigInt(budget);
+    return this.#advanceTo(this.core.retired + BigInt(budget));
+  }
+
+  /** To a count of instructions, however often the machine is held on the way there. */
+  async #until(limit: bigint, signal: AbortSignal | undefined): Promise<Outcome | undefined> {
     for (;;) {
+      await this.#brake.released(signal);
+      if (signal?.aborted === true) return { kind: 'aborted', ...this.#whereabouts() };
+      const outcome = this.#advanceTo(limit);
+      if (outcome !== undefined || !this.#brake.held) return outcome;
+    }
+  }
+
+  #advanceTo(limit: bigint): Outcome | undefined {
+    const { core } = this;
+    for (;;) {
+      if (this.#sleep !== undefined) {
+        const outcome = this.#stopped(layout.STOP_WFI);
+        if (outcome !== undefined || this.#brake.held) return outcome;
+      }
       if (this.#work !== undefined && core.retired >= this.#nextWork) {
         this.#work();
         this.#nextWork = core.retired + WORK_INTERVAL;
       }
+      if (this.#brake.held) return undefined;
       const until = this.#work === undefined || limit < this.#nextWork ? limit : this.#nextWork;
       const left = Number(until - core.retired);
       if (left <= 0 && until === limit) return undefined;
       const outcome = this.#stopped(core.run(left));
-      if (outcome !== undefined) return outcome;
+      if (outcome !== undefined || this.#brake.held) return outcome;
     }
   }
 
@@ -221,6 +277,10 @@ export class Emulator {
       throw new RangeError(`state with ${state.ram.length} bytes of RAM`);
     }
     this.core.ram.set(state.ram);
+    this.#restoreDevices(state);
+  }
+
+  #restoreDevices(state: Omit<EmulatorState, 'ram'>): void {
     this.core.restoreState(state.cpu);
     this.uart.restore(state.uart);
     for (const [name, its] of state.its) this.#its.get(name)?.restore(its);
@@ -228,14 +288,19 @@ export class Emulator {
     else this.gic.restore(state.gic);
   }
 
-  /** What ends a sleep: a device's interrupt, else the timer's. */
-  #wakes(): boolean {
-    for (let round = 0; round < SLEEP_ROUNDS_MAX; round++) {
-      const more = this.#work?.() ?? false;
-      if (this.core.irq) return true;
-      if (!more) return this.core.skipToDeadline();
+  /** What ends a sleep: a device's interrupt, else the timer's. `held`: it is not over. */
+  #wakes(): boolean | 'held' {
+    const sleep = (this.#sleep ??= { round: 0, more: undefined });
+    let hasIrq = false;
+    for (; sleep.round < SLEEP_ROUNDS_MAX; sleep.round++) {
+      sleep.more ??= this.#work?.() ?? false;
+      if (this.#brake.held) return 'held';
+      hasIrq = this.core.irq;
+      if (hasIrq || !sleep.more) break;
+      sleep.more = undefined;
     }
-    return this.core.skipToDeadline();
+    this.#sleep = undefined;
+    return hasIrq || this.core.skipToDeadline();
   }
 
   #timer(level: boolean): void {
@@ -246,7 +311,7 @@ export class Emulator {
     const { core } = this;
     switch (reason) {
       case layout.STOP_WFI:
-        if (this.#wakes()) return undefined;
+        if (this.#wakes() !== false) return undefined;
         return { kind: 'asleep', ...this.#whereabouts() };
       case layout.STOP_HVC: {
         const answer = psciCall(core);

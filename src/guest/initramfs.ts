@@ -13,6 +13,8 @@ export interface InitramfsOptions {
   readonly tree?: ModuleTree;
   /** Modules that are loaded when the kernel has them. */
   readonly optionalModules?: readonly string[];
+  /** Parameters of modules by name: `napi_tx=0`; none of a module that is built in. */
+  readonly parameters?: ReadonlyMap<string, string>;
   /** Text of `/viommu/plan`, as `formatPlan` makes it. */
   readonly plan: string;
   /** More files, by absolute path in the guest; `/init` replaces our own script. */
@@ -21,11 +23,14 @@ export interface InitramfsOptions {
 
 /** The applets of busybox that `qemu/init/init.sh` calls; the shell has the rest built in. */
 const APPLETS = (
-  'base64 dd devmem dmesg gzip head hexdump insmod ip mkdir mkfifo mount ping poweroff rm sh sha256sum ' +
-  'sleep usleep wc yes'
+  'base64 dd devmem dmesg gzip head hexdump insmod ip mkdir mkfifo mount ping poweroff reboot rm sh ' +
+  'sha256sum sleep stty usleep wc yes'
 ).split(' ');
 
 const INIT_SCRIPT = new URL('../../qemu/init/init.sh', import.meta.url);
+
+/** Verbs of a plan whose scripts are files of their own beside it. */
+const CHECKS = ['vfio'] as const;
 
 /**
  * The initramfs of a guest: busybox, our init script, its plan, and uncompressed modules.
@@ -50,7 +55,13 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<Uint8Ar
   for (const applet of APPLETS) put({ kind: 'link', path: `bin/${applet}`, target: 'busybox' });
   file('init', await readFile(INIT_SCRIPT), 0o755);
   file('viommu/plan', options.plan);
-  file('viommu/modules', modules.map(({ name }) => `${name}\n`).join(''));
+  for (const check of CHECKS) {
+    if (new RegExp(`^${check} `, 'mu').test(options.plan))
+      file(`viommu/checks/${check}.sh`, await readFile(new URL(`${check}.sh`, INIT_SCRIPT)));
+  }
+  const line = ({ name }: { readonly name: string }): string =>
+    `${name} ${options.parameters?.get(name) ?? ''}`.trimEnd();
+  file('viommu/modules', modules.map((module) => `${line(module)}\n`).join(''));
   for (const { name, bytes } of modules) file(`viommu/ko/${name}.ko`, bytes);
   for (const [path, { data, mode }] of options.files ?? [])
     file(path.replace(/^\/+/u, ''), data, mode);

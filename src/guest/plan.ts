@@ -1,3 +1,9 @@
+/**
+ * What a DMA is aimed at: nothing at all, a mapping that may only be read, a reserved region, an
+ * address that only another endpoint's domain has.
+ */
+export type Aim = 'unmapped' | 'read-only' | 'reserved' | 'foreign';
+
 /** What the init script is to do, in this order; `at` is a device, see {@link deviceAt}. */
 export type GuestAction =
   /** Loads the modules of the initramfs. Nothing is loaded before a plan says so. */
@@ -54,6 +60,19 @@ export type GuestAction =
       /** `false`: do not bind `pci-stub` first. */
       readonly stub?: boolean;
     }
+  /**
+   * One DMA of 4 bytes by our DMA engine, at an address of the kind asked for; the machine says
+   * which.
+   */
+  | {
+      readonly verb: 'dma';
+      readonly at: string;
+      /** `write`: device to memory; `read`: memory to device. */
+      readonly dir: 'read' | 'write';
+      readonly aim: Aim;
+    }
+  /** The machine plugs the device in; waits until it has a driver. */
+  | { readonly verb: 'plug'; readonly at: string; readonly timeout?: number }
   /** Binds `driver`, or whichever driver matches. */
   | { readonly verb: 'bind'; readonly at: string; readonly driver?: string }
   | { readonly verb: 'unbind'; readonly at: string }
@@ -69,7 +88,25 @@ export type GuestAction =
   | { readonly verb: 'mark'; readonly tag: string }
   | { readonly verb: 'sleep'; readonly seconds: number }
   /** Stands still until a line comes from the console. */
-  | { readonly verb: 'await'; readonly tag: string; readonly timeout?: number };
+  | { readonly verb: 'await'; readonly tag: string; readonly timeout?: number }
+  /** Hands the device to qemu/vfio-dma in the guest's user space; its arguments are these. */
+  | {
+      readonly verb: 'vfio';
+      readonly at: string;
+      /** I/O virtual address of its buffer, and how large that is. */
+      readonly iova: bigint;
+      readonly bytes: number;
+      /** Addresses that cannot be mapped: past the range, and reserved. */
+      readonly beyond?: bigint;
+      readonly reserved?: bigint;
+      /** Mappings to make at once, in order to have some refused. */
+      readonly many?: number;
+      /** 1: tells VFIO to go without isolated interrupts. */
+      readonly unsafe?: number;
+      readonly timeout?: number;
+    }
+  /** In the end the guest reboots instead of powering off. */
+  | { readonly verb: 'reboot' };
 
 /** Values need no encoding: whatever else there is would be a mistake of the caller. */
 const PLAN_VALUE = /^[A-Za-z0-9_.:,/@+-]+$/u;

@@ -145,7 +145,33 @@ export type GuestResult =
       readonly changed: boolean;
     }
   | {
-      readonly verb: 'bind' | 'unbind' | 'type' | 'wait' | 'remove' | 'rescan' | 'mark' | 'awaited';
+      readonly verb: 'dma';
+      readonly number: number;
+      readonly at: string;
+      /** `none`: the machine knew no such address. */
+      readonly status: GuestStatus;
+      readonly aim: string;
+      readonly dir: string;
+      readonly group: number | undefined;
+      readonly iova: bigint;
+      /** The engine's STATUS register. */
+      readonly state: number;
+      /** Whether the watched page or the engine's buffer is another than before. */
+      readonly changed: boolean;
+    }
+  | {
+      readonly verb:
+        | 'bind'
+        | 'unbind'
+        | 'type'
+        | 'wait'
+        | 'remove'
+        | 'rescan'
+        | 'mark'
+        | 'awaited'
+        | 'plug'
+        | 'vfio'
+        | 'vfioend';
       readonly number: number;
       readonly at: string;
       /** `driver`, `group`, `type`, `tag`, `answer`, `error`, as the verb has them. */

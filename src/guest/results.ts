@@ -9,7 +9,19 @@ export interface EduStart {
   readonly gpa: bigint;
 }
 
-const PLAIN = ['bind', 'unbind', 'type', 'wait', 'remove', 'rescan', 'mark', 'awaited'] as const;
+const PLAIN = [
+  'bind',
+  'unbind',
+  'type',
+  'wait',
+  'remove',
+  'rescan',
+  'mark',
+  'awaited',
+  'plug',
+  'vfio',
+  'vfioend',
+] as const;
 
 /** The outcome that a line of this kind tells of, or undefined when it is another kind. */
 export function resultOf(
@@ -59,6 +71,19 @@ export function resultOf(
         iova: eduStart?.iova ?? 0n,
         bytes: eduStart?.bytes ?? 0,
         gpa: eduStart?.gpa ?? 0n,
+        changed: fields.text('changed') === '1',
+      };
+    case 'dma':
+      return {
+        verb: kind,
+        number,
+        at,
+        status,
+        aim: fields.text('aim'),
+        dir: fields.text('dir'),
+        group: fields.integer('group'),
+        iova: fields.wide('iova') ?? 0n,
+        state: Number(fields.wide('state') ?? 0n),
         changed: fields.text('changed') === '1',
       };
     default: {

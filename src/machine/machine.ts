@@ -69,6 +69,7 @@ export class Machine {
         options.wake?.();
       },
       tell: (device, event) => this.#events.virtio(device, event),
+      tellHost: (device, event) => this.#events.host(device, event, () => this.unit(device)),
     };
     this.#placer = new Placer(model, coverage, this.#viommus);
     for (const region of bells.regions) this.bus.add(region);
@@ -78,7 +79,9 @@ export class Machine {
       for (const unit of plugBridges(this.#shop, at)) this.#adopt(unit);
     }
     for (const viommu of model.viommus) this.#addViommu(viommu);
-    for (const endpoint of model.endpoints) this.#add(endpoint, false);
+    for (const endpoint of model.endpoints) {
+      if (options.absent?.(endpoint) !== true) this.#add(endpoint, false);
+    }
     const taken = new Set(this.#units.flatMap(({ mmio }) => (mmio ? [mmio.base] : [])));
     for (const slot of emptySlots(model.board, taken)) this.bus.add(slot);
     this.#place();

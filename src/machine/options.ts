@@ -9,6 +9,8 @@ export interface MachineOptions {
   readonly memory?: GuestMemory;
   /** Told of each interrupt; may be exchanged later through `Machine.onInterrupt`. */
   readonly onInterrupt?: InterruptSink;
+  /** Endpoints that are not there at power-on; `Machine.plug` brings them. Default: none. */
+  readonly absent?: (endpoint: Endpoint) => boolean;
   /** Contents of a disk of `size` bytes; default: zeros in memory. */
   readonly store?: (endpoint: Endpoint, size: number) => BlockStore;
   /** The other end of a NIC's cable; default: a peer that answers ARP, ICMP and DHCP. */

@@ -1,5 +1,6 @@
 import type { DmaEngine } from '../endpoints/index.ts';
 import type { IommuDevice } from '../iommu/index.ts';
+import type { TranslatedDma } from '../memory/index.ts';
 import type { PciFunction, PciHost as PciHostBridge } from '../pci/index.ts';
 import type { Endpoint, PciHost, Viommu } from '../topology/index.ts';
 import type { MmioTransport, VirtioCore } from '../virtio/index.ts';
@@ -26,6 +27,8 @@ export interface Unit {
   readonly engine?: DmaEngine;
   /** How its DMA goes; a vIOMMU's own goes straight. */
   readonly route?: Route;
+  /** Its way to memory, with the translations that it keeps. */
+  readonly dma?: TranslatedDma;
   /** False: the device does not go through its vIOMMU, though that knows it (no ACCESS_PLATFORM). */
   readonly translates: boolean;
   /** The host that the device is passed through from. */

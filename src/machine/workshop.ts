@@ -18,7 +18,7 @@ import type { CoverageIndex } from './coverage.ts';
 import { makeFunction, makeVirtio, ringOptions } from './devices.ts';
 import type { InterruptLines } from './interrupts.ts';
 import type { MachineOptions } from './options.ts';
-import { hostSideOf } from './passthrough.ts';
+import { hostSideOf, type HostEvent } from './passthrough.ts';
 import { Route } from './route.ts';
 import type { MachineHost, Unit } from './unit.ts';
 
@@ -33,6 +33,8 @@ export interface Workshop {
   readonly coverage: CoverageIndex;
   readonly wake: () => void;
   readonly tell: (device: string, event: VirtioEvent) => void;
+  /** What the host of a passed-through device did. */
+  readonly tellHost: (device: string, event: HostEvent) => void;
 }
 
 /** Doorbells as a function below that host bridge rings them. */
@@ -100,9 +102,10 @@ export function pciEndpoint(
     kind: 'endpoint',
     pci: { at, fn },
     route,
+    dma,
     translates: translates(endpoint),
     endpoint,
-    ...hostSideOf(endpoint, memory),
+    ...hostSideOf(endpoint, memory, (event) => shop.tellHost(id, event)),
     ...(core === undefined ? {} : { core }),
     ...(engine === undefined ? {} : { engine }),
   };
@@ -117,11 +120,12 @@ export function platformEndpoint(shop: Workshop, endpoint: Endpoint): Unit | und
   });
   if (location.kind !== 'platform' || virtio === undefined) return undefined;
   const route = new Route();
+  const dma = new TranslatedDma(shop.memory, route, 0);
   const core = new VirtioCore(virtio, {
     ...virtioOptions(shop, id),
     ...ringOptions(endpoint),
     accessPlatform: access(endpoint),
-    dma: new TranslatedDma(shop.memory, route, 0),
+    dma,
   });
   const mmio = mmioPart(shop, id, core, location, 2);
   return {
@@ -130,9 +134,10 @@ export function platformEndpoint(shop: Workshop, endpoint: Endpoint): Unit | und
     mmio,
     core,
     route,
+    dma,
     translates: translates(endpoint),
     endpoint,
-    ...hostSideOf(endpoint, shop.memory),
+    ...hostSideOf(endpoint, shop.memory, (event) => shop.tellHost(id, event)),
   };
 }
 

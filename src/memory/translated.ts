@@ -91,6 +91,15 @@ export class TranslatedDma extends ResolvedSpace {
     return this.#memory.epoch + this.#translator.epoch;
   }
 
+  /** Whether an access there would be answered by a translation from before; nothing is asked. */
+  keeps(hi: number, lo: number): boolean {
+    if (this.epoch !== this.#seen) return false;
+    return this.#entries.some((entry) => {
+      const offset = (hi - entry.hi) * HALF + (lo - entry.lo);
+      return offset >= 0 && offset < entry.size;
+    });
+  }
+
   resolve(hi: number, lo: number, length: number, access: number): boolean {
     const carry = carryOf(lo);
     const outcome = this.#lookUp(hi + carry, lo - carry * HALF, length, access);

@@ -106,6 +106,20 @@ export class AccessAudit {
     }
   }
 
+  /** Mappings alive in the domain that an endpoint is attached to. */
+  mappings(viommu: string, endpoint: number): number {
+    return (
+      this.#domains.get(this.#attached.get(`${viommu}/${endpoint}`) ?? '')?.mappings.length ?? 0
+    );
+  }
+
+  /** The machine was reset: nothing is attached any more. */
+  reset(): void {
+    this.#domains.clear();
+    this.#attached.clear();
+    this.#mappings = 0;
+  }
+
   finish(): AuditRecord {
     return {
       accesses: this.#accesses,

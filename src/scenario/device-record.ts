@@ -1,5 +1,8 @@
 import type { AuditRecord } from './access-audit.ts';
 import type { DeviceEvent, FaultEvent } from './events.ts';
+import type { HostRecord } from './host-audit.ts';
+import type { MachineRecord } from './machine-record.ts';
+import type { TraceRecord } from './request-trace.ts';
 
 /** Events of one kind at one endpoint: how many, the first and the last. */
 export interface Tally {
@@ -36,6 +39,11 @@ export interface DeviceRecord {
   readonly eventCount: number;
   /** Only of a backend whose events are complete. */
   readonly audit?: AuditRecord;
+  /** Only of a backend whose events are complete. */
+  readonly hosts?: readonly HostRecord[];
+  readonly traces?: readonly TraceRecord[];
+  /** Only of a machine that can be looked into. */
+  readonly machine?: MachineRecord;
 }
 
 /** Faults and failures kept word by word; a broken guest makes millions. */

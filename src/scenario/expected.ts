@@ -2,6 +2,7 @@ import { contains, overlaps, type Range } from '../bytes/index.ts';
 import { linuxPciName } from '../spec/pci.ts';
 import {
   hostRegions,
+  type DefaultDomain,
   type Doorbell,
   type Endpoint,
   type Model,
@@ -35,6 +36,13 @@ export interface ExpectedEndpoint {
 /** DMA-API domains of Linux: strict, and with a flush queue. */
 const DMA_TYPES = ['DMA', 'DMA-FQ'] as const;
 
+/** What a group of a translating vIOMMU shows under each kind of default domain. */
+const TYPES_OF: Readonly<Record<DefaultDomain, readonly string[]>> = {
+  identity: ['identity'],
+  strict: ['DMA'],
+  lazy: ['DMA-FQ'],
+};
+
 /** Kinds that Debian's stock kernel has a driver for that does DMA without being told. */
 const DRIVEN = new Set(['virtio-blk', 'virtio-net', 'virtio-rng', 'e1000e', 'nvme', 'xhci']);
 
@@ -52,6 +60,9 @@ function expectedOf(model: Model, endpoint: Endpoint): ExpectedEndpoint {
   const own = model.expect.endpoints[endpoint.id];
   const translated = own?.translated ?? endpoint.viommu !== undefined;
   const device = endpoint.device;
+  const wanted = model.guest.defaultDomain;
+  const types = wanted === undefined ? DMA_TYPES : TYPES_OF[wanted];
+  const identity = own?.groupType === 'identity' || (!own?.groupType && wanted === 'identity');
   return {
     endpoint,
     id: endpoint.id,
@@ -59,11 +70,11 @@ function expectedOf(model: Model, endpoint: Endpoint): ExpectedEndpoint {
     translated,
     ...(endpoint.viommu === undefined ? {} : { viommu: endpoint.viommu }),
     ...(endpoint.endpointId === undefined ? {} : { endpointId: endpoint.endpointId }),
-    groupTypes: own?.groupType === undefined ? DMA_TYPES : [own.groupType],
+    groupTypes: own?.groupType === undefined ? types : [own.groupType],
     works: own?.works ?? true,
     maps:
       translated &&
-      own?.groupType !== 'identity' &&
+      !identity &&
       (own?.works ?? true) &&
       device !== undefined &&
       DRIVEN.has(device.kind) &&
@@ -91,6 +102,14 @@ function groupKey(model: Model, endpoint: Endpoint): string {
 /** The guest's device at an endpoint's place. */
 export function guestDevice(observation: Observation, endpoint: Endpoint): GuestDevice | undefined {
   return observation.guest.devices.find((device) => isAt(device.name, endpoint.location));
+}
+
+/** Below a port that takes devices at run time, in a topology that asks for that to be tried. */
+export function isHotplugged(model: Model, { location }: Endpoint): boolean {
+  if (location.kind !== 'pci' || !model.guest.checks.includes('hotplug')) return false;
+  const bus = location.rids.start >>> 8;
+  const host = model.hosts.find(({ id }) => id === location.host);
+  return host?.bridges.some(({ hotplug, buses }) => hotplug && contains(buses, bus)) ?? false;
 }
 
 /** The host bridge an endpoint is below. */

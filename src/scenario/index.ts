@@ -29,6 +29,7 @@ export {
   doorbellOf,
   expectedEndpoints,
   expectedRegions,
+  isHotplugged,
   type ExpectedEndpoint,
   type ExpectedRegion,
 } from './expected.ts';
@@ -44,12 +45,28 @@ export type {
   GuestGroup,
   GuestIommu,
   GuestObservation,
+  FaultAim,
   LogLine,
   LogMeaning,
   NicObservation,
   Observation,
+  OverlapObservation,
+  PlugObservation,
+  RebindObservation,
 } from './observation.ts';
+export type {
+  LeftMapping,
+  MachineRecord,
+  StartRecord,
+  UnbindRecord,
+  UnmapRecord,
+} from './machine-record.ts';
+export { EndpointTraces, type EndpointTraceRecord } from './endpoint-traces.ts';
+export type { HostRecord } from './host-audit.ts';
+export type { TraceRecord, TracedEvent } from './request-trace.ts';
+export type { UserspaceObservation, UserspaceStep } from './userspace.ts';
 export type { Evidence, Item, Outcome, Promised, PromiseResult } from './promise.ts';
 export { PROMISES } from './promises/index.ts';
+export { rebindable } from './promises/variations.ts';
 export { isAt } from './names.ts';
 export { exitCode, judge, type Verdict } from './verdict.ts';

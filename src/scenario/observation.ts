@@ -1,8 +1,9 @@
 import type { Range } from '../bytes/index.ts';
-import type { TreeDescription, ViotDescription } from '../topology/index.ts';
+import type { GuestCheck, TreeDescription, ViotDescription } from '../topology/index.ts';
 import type { Diagnostic } from '../topology/index.ts';
 import type { DeviceRecord } from './device-record.ts';
 import type { Capability } from './events.ts';
+import type { UserspaceObservation } from './userspace.ts';
 
 /** Everything a backend saw of one run, in the same words whatever the backend. */
 export interface Observation {
@@ -15,6 +16,10 @@ export interface Observation {
   readonly described: DescribedFirmware;
   readonly ending: Ending;
   readonly environment: Environment;
+  /** The boot before this one, when the topology asks for a reboot. */
+  readonly before?: Observation;
+  /** Checks of the topology that this backend does not make. */
+  readonly skipped: readonly GuestCheck[];
 }
 
 /** How the run ended. */
@@ -34,6 +39,9 @@ export interface FirmwareComparison {
   readonly differences: readonly string[];
   /** What the backend edits, in words: `/memory, /chosen`. */
   readonly edited: readonly string[];
+  /** The image that was passed, and the guest's copy where it came out whole. */
+  readonly passed?: Uint8Array;
+  readonly seen?: Uint8Array;
   readonly passedSha256?: string;
   readonly seenSha256?: string;
 }
@@ -64,6 +72,11 @@ export interface GuestObservation {
   readonly disks: readonly DiskObservation[];
   readonly nics: readonly NicObservation[];
   readonly faultChecks: readonly FaultCheckObservation[];
+  /** Devices that programs in the guest's user space drove; absent: nobody looked. */
+  readonly userspace?: readonly UserspaceObservation[];
+  readonly rebinds: readonly RebindObservation[];
+  readonly plugs: readonly PlugObservation[];
+  readonly overlaps: readonly OverlapObservation[];
   /** Kernel log, oldest first; bounded by the backend. */
   readonly log: readonly LogLine[];
 }
@@ -161,9 +174,36 @@ export interface NicObservation {
   readonly error?: string;
 }
 
-/** A DMA sent on purpose to an address where nothing is mapped. */
+/** A driver that was taken away and given back. */
+export interface RebindObservation {
+  readonly device: string;
+  /** Driver afterwards. */
+  readonly driver?: string;
+  readonly error?: string;
+}
+
+/** A device that was plugged in while the guest ran. */
+export interface PlugObservation {
+  readonly device: string;
+  readonly driver?: string;
+  readonly group?: number;
+}
+
+/** A MAP sent on purpose over a live mapping. */
+export interface OverlapObservation {
+  readonly device: string;
+  readonly virt: Range;
+  /** Status that the vIOMMU answered. */
+  readonly status: number;
+}
+
+/** What a DMA of a fault check was aimed at. */
+export type FaultAim = 'unmapped' | 'read-only' | 'reserved' | 'foreign';
+
+/** A DMA sent on purpose to an address where it is not allowed. */
 export interface FaultCheckObservation {
   readonly device: string;
+  readonly aim: FaultAim;
   readonly address: bigint;
   readonly write: boolean;
   /** Whether the memory it aimed at (or read into) kept its content. Absent: not found out. */

@@ -2,8 +2,8 @@ import type { Model } from '../topology/index.ts';
 import { findCauses } from './causes/index.ts';
 import type { Cause } from './cause.ts';
 import type { Ending, Environment, Observation } from './observation.ts';
-import { judgePromise, type PromiseResult } from './promise.ts';
-import { PROMISES } from './promises/index.ts';
+import { judgePromise, type Item, type Promised, type PromiseResult } from './promise.ts';
+import { PROMISES, reboots } from './promises/index.ts';
 
 /** What came of a boot. */
 export interface Verdict {
@@ -21,9 +21,15 @@ export interface Verdict {
 
 /** Holds what was seen against what the topology promises. */
 export function judge(model: Model, observation: Observation): Verdict {
-  const promises = PROMISES.flatMap((promise) => judgePromise(promise, model, observation) ?? []);
+  const { before } = observation;
+  const promises = judgeAll(model, observation);
   const failures = promises.filter(({ outcome }) => outcome === 'fail');
-  const causes = findCauses(model, observation, failures);
+  const inFirst = before === undefined ? [] : brokenBefore(model, before);
+  // What broke in the first boot is nearer to the root.
+  const causes =
+    before !== undefined && inFirst.length > 0
+      ? findCauses(model, before, inFirst)
+      : findCauses(model, observation, failures);
   const { kind, detail, tail } = observation.ending;
   return {
     topology: { name: model.name, file: model.file },
@@ -34,6 +40,28 @@ export function judge(model: Model, observation: Observation): Verdict {
     environment: observation.environment,
     summary: summarise(model, promises, failures, causes, observation.environment),
   };
+}
+
+/** Every promise that the topology makes, of one boot or of both: items of the first say so. */
+function judgeAll(model: Model, observation: Observation): PromiseResult[] {
+  const { before } = observation;
+  const first = (promise: Promised): Item[] =>
+    before === undefined || promise === reboots
+      ? []
+      : promise
+          .judge(model, before)
+          .map((item) => ({ ...item, subject: `first boot: ${item.subject}` }));
+  return PROMISES.flatMap((promise) => {
+    const judge: Promised['judge'] = (of, seen) => [...first(promise), ...promise.judge(of, seen)];
+    return judgePromise({ ...promise, judge }, model, observation) ?? [];
+  });
+}
+
+/** Promises that the boot before a reboot broke. */
+function brokenBefore(model: Model, before: Observation): PromiseResult[] {
+  return PROMISES.filter((promise) => promise !== reboots)
+    .flatMap((promise) => judgePromise(promise, model, before) ?? [])
+    .filter(({ outcome }) => outcome === 'fail');
 }
 
 function summarise(

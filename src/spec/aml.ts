@@ -11,9 +11,12 @@ export const AML_QWORD_PREFIX = 0x0e;
 export const AML_SCOPE_OP = 0x10;
 export const AML_BUFFER_OP = 0x11;
 export const AML_PACKAGE_OP = 0x12;
+export const AML_METHOD_OP = 0x14;
 export const AML_DUAL_NAME_PREFIX = 0x2e;
 export const AML_MULTI_NAME_PREFIX = 0x2f;
 export const AML_EXT_OP_PREFIX = 0x5b;
+export const AML_ARG3_OP = 0x6b;
+export const AML_RETURN_OP = 0xa4;
 export const AML_DEVICE_OP = 0x82;
 export const AML_NULL_NAME = 0x00;
 

@@ -10,6 +10,7 @@ import {
   DMA_ENGINE_R_OFFSET,
   DMA_ENGINE_R_STATUS,
   DMA_ENGINE_S_DONE,
+  DMA_ENGINE_S_FAULT,
   DMA_ENGINE_VENDOR_ID,
   EDU_BUFFER,
   EDU_DEVICE_ID,
@@ -72,6 +73,12 @@ export class StubDriver implements BoundDriver {
   transfer(address: bigint, length: number, write: boolean): boolean {
     if (this.#kind === 'edu') return this.#edu(address, length, write);
     return this.#engine(address, length, write);
+  }
+
+  /** Whether the last DMA was refused, as the device says itself; undefined: it cannot tell. */
+  get refused(): boolean | undefined {
+    if (this.#kind === 'edu') return undefined;
+    return (this.#get(DMA_ENGINE_R_STATUS) & DMA_ENGINE_S_FAULT) !== 0;
   }
 
   remove(): void {

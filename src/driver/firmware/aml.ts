@@ -17,7 +17,7 @@ const DEVICES_MAX = 4096;
 
 /**
  * Devices and their data in the byte code of a DSDT (ACPI 6.5, 20.2): scopes, devices and names, as
- * tables for the model guest are made of. Reading stops at the first term of another kind, since
+ * tables for the model guest are made of; methods are passed over. Reading stops at the first term of another kind, since
  * only an interpreter knows where that ends.
  *
  * @throws FormatError when the code is cut off
@@ -59,6 +59,9 @@ class AmlReader {
         const path = join(scope, this.#name());
         if (!this.terms(this.#at, stop, path, undefined, depth + 1)) return false;
         this.#at = stop;
+      } else if (code === op.AML_METHOD_OP) {
+        // Nothing runs here.
+        this.#at = this.#package();
       } else if (code === op.AML_EXT_OP_PREFIX && this.#view.u8(this.#at) === op.AML_DEVICE_OP) {
         this.#at++;
         if (!this.#device(scope, depth)) return false;

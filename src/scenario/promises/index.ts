@@ -1,5 +1,6 @@
 import type { Promised } from '../promise.ts';
 import { accessesMapped, msiThroughDoorbell, reservedUntouched } from './audit.ts';
+import { startState, unbindLeavesNothing, unmapLeavesNothing, unmapTiming } from './machine.ts';
 import { firmwareIdentical } from './firmware-identical.ts';
 import { behindIsGrouped, bypassIsNot } from './grouped.ts';
 import { domainType, groupComposition, reservedRegions } from './groups.ts';
@@ -20,12 +21,25 @@ import {
   probeSeen,
 } from './requests.ts';
 import { disksRead, disksWrite, driversBound, nicsPass } from './traffic.ts';
+import {
+  hotplugWorks,
+  identityPasses,
+  overlapRefused,
+  rebindWorks,
+  reboots,
+} from './variations.ts';
+import { hostFollows } from './host-follows.ts';
+import { userspaceLimits, userspaceMapped, userspaceRefused, userspaceWorks } from './userspace.ts';
 import { viommusPresent } from './viommus-present.ts';
+
+export { reboots };
 
 /** Every promise, in the order a verdict prints them. */
 export const PROMISES: readonly Promised[] = [
   guestCompleted,
+  reboots,
   firmwareIdentical,
+  startState,
   viommusPresent,
   driversBound,
   behindIsGrouped,
@@ -38,15 +52,27 @@ export const PROMISES: readonly Promised[] = [
   mapSeen,
   mappedBeforeAccess,
   accessesMapped,
+  unmapLeavesNothing,
+  unmapTiming,
+  identityPasses,
   reservedUntouched,
   bypassNotTranslated,
+  hostFollows,
   disksRead,
   disksWrite,
   nicsPass,
   msiWorks,
   msiThroughDoorbell,
+  rebindWorks,
+  unbindLeavesNothing,
+  hotplugWorks,
+  userspaceWorks,
+  userspaceMapped,
+  userspaceRefused,
+  userspaceLimits,
   faultReported,
   faultChangesNothing,
+  overlapRefused,
   noUnexpectedFault,
   noFailedRequest,
   noKernelTrouble,

@@ -3,7 +3,7 @@ import type { Model } from '../../topology/index.ts';
 import { expectedEndpoints, type ExpectedEndpoint } from '../expected.ts';
 import { logFindings } from '../log-findings.ts';
 import { isAt } from '../names.ts';
-import type { FaultCheckObservation, Observation } from '../observation.ts';
+import type { FaultAim, FaultCheckObservation, Observation } from '../observation.ts';
 import {
   failed,
   fromEvent,
@@ -19,15 +19,19 @@ const AIMABLE = new Set(['edu', 'dma-engine']);
 
 function aimable(model: Model): ExpectedEndpoint[] {
   return expectedEndpoints(model).filter(
-    ({ endpoint, translated }) => translated && AIMABLE.has(endpoint.device?.kind ?? ''),
+    ({ endpoint, translated, groupTypes }) =>
+      translated &&
+      endpoint.guestDriver === undefined &&
+      !groupTypes.includes('identity') &&
+      AIMABLE.has(endpoint.device?.kind ?? ''),
   );
 }
 
 export const faultReported: Promised = {
   id: 'fault-reported',
-  title: 'DMA to an unmapped address faults, with the right endpoint and address',
+  title: 'DMA that no mapping allows faults, with the right endpoint and address',
   explanation:
-    "The edu device (or our DMA engine) is told to write where nothing is mapped. The vIOMMU's fault report must reach the guest's log with the endpoint ID of the topology and the address that was aimed at. Not judged for passed-through endpoints: what their host refuses no vIOMMU sees.",
+    "The edu device is told to access where nothing is mapped; our DMA engine also a mapping that may only be read, a reserved region, and an address that only another endpoint's domain has. The vIOMMU's fault report must reach the guest's log with the endpoint ID of the topology and the address that was aimed at. Not judged for passed-through endpoints: what their host refuses no vIOMMU sees.",
   judge: (model, observation) =>
     aimable(model).flatMap((expected) => {
       if (expected.endpoint.passthrough !== undefined) return [];
@@ -40,10 +44,17 @@ export const faultReported: Promised = {
       return checks.map((check) =>
         judgeReport(observation, endpointId, check, {
           ...subject,
-          expected: `fault of endpoint ${endpointId} at ${hex(check.address)} in the guest's log`,
+          expected: `${AIMS[check.aim]}: fault of endpoint ${endpointId} at ${hex(check.address)} in the guest's log`,
         }),
       );
     }),
+};
+
+const AIMS: Readonly<Record<FaultAim, string>> = {
+  unmapped: 'nothing is mapped',
+  'read-only': 'write to a read-only mapping',
+  reserved: 'reserved region',
+  foreign: "mapped for another endpoint's domain",
 };
 
 function checksOf(
@@ -90,7 +101,7 @@ export const faultChangesNothing: Promised = {
           judged(check.memoryUnchanged, {
             subject: expected.label,
             endpoint: expected.id,
-            expected: `memory at ${hex(check.address)} unchanged`,
+            expected: `${AIMS[check.aim]}: memory at ${hex(check.address)} unchanged`,
             seen: check.memoryUnchanged ? 'unchanged' : 'changed',
           }),
         ];

@@ -64,5 +64,11 @@ export function resolveGuest(context: Context, board: Board): GuestTarget {
     const message = `no kernel for ${board} has pages of ${pageSize} bytes`;
     context.report(GUEST_PAGE, context.place('guest', 'page-size'), message);
   }
-  return { ...(guest?.kernel === undefined ? {} : { kernel: guest.kernel }), pageSize };
+  const defaultDomain = guest?.['default-domain'];
+  return {
+    ...(guest?.kernel === undefined ? {} : { kernel: guest.kernel }),
+    pageSize,
+    ...(defaultDomain === undefined ? {} : { defaultDomain }),
+    checks: [...new Set(guest?.checks)],
+  };
 }

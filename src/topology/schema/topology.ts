@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_DOMAINS, GUEST_CHECKS } from '../model/board.ts';
 import { endpoint } from './endpoint.ts';
 import { firmware } from './firmware.ts';
 import { doorbell, expect, machine, pci, region, viommu } from './machine.ts';
@@ -24,6 +25,20 @@ export const topology = section('A topology of virtio-iommu devices for viommu-t
   guest: section('The guest that the topology is made for.', {
     kernel: s.version('The Linux version it is meant for: 6.12.').optional(),
     'page-size': s.u64('Bytes of a page: 4K (default), 16K or 64K.').optional(),
+    'default-domain': s
+      .choice(
+        'What the default domains are to be: `identity` (`iommu.passthrough=1`: endpoints pass), ' +
+          '`strict` (`iommu.strict=1`: each UNMAP at once), `lazy` (`iommu.strict=0`: UNMAPs in ' +
+          "batches). Default: the kernel's own.",
+        DEFAULT_DOMAINS,
+      )
+      .optional(),
+    checks: list(
+      'What is tried beyond a boot. `rebind`: each driver is unbound, must leave no mapping, and ' +
+        'is bound again. `hotplug`: endpoints below ports with `hotplug` are plugged in while the ' +
+        'guest runs. `reboot`: the guest reboots, and everything is checked in both boots.',
+      s.choice('What is tried.', GUEST_CHECKS),
+    ).optional(),
   }).optional(),
   machine: machine.optional(),
   pci: pci.optional(),

@@ -106,7 +106,7 @@ export function sampleModel(changes: Partial<Model> = {}): Model {
     coverage: [],
     firmware: { deviceTree: true, acpi: false },
     expect: { endpoints: {}, log: { present: [], absent: [] } },
-    guest: { pageSize: 4096n },
+    guest: { pageSize: 4096n, checks: [] },
     place: PLACE,
     ...changes,
   };
@@ -264,12 +264,16 @@ export function sampleGuest(changes: Partial<GuestObservation> = {}): GuestObser
     faultChecks: [
       {
         device: '0000:00:04.0',
+        aim: 'unmapped',
         address: 0x1000_0000n,
         write: true,
         memoryUnchanged: true,
         ran: true,
       },
     ],
+    rebinds: [],
+    plugs: [],
+    overlaps: [],
     log: [{ time: 0.5, text: 'iommu: Default domain type: Translated' }, FAULT_LINE],
     ...changes,
   };
@@ -298,6 +302,7 @@ export function sampleObservation(
       'status',
     ]),
     device: { ...recorder.finish(), audit: audit.finish() },
+    skipped: [],
     guest: sampleGuest(),
     firmware: [{ name: 'device tree', outcome: 'identical', differences: [], edited: ['/chosen'] }],
     described: { from: 'guest', tree: sampleTree(), diagnostics: [] },
