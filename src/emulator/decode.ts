@@ -126,17 +126,21 @@ function loadsAndStores(mode: string, bit21: string, first: number): [string, nu
 
 /** The table the core decodes with: `OP_*` for each of the 2048 values of insn[31:21]. */
 export function decodeTable(): Uint8Array {
-  const table = new Uint8Array(2048);
-  for (let bits = 0; bits < table.length; bits++) {
-    const text = bits.toString(2).padStart(11, '0');
-    const rule = RULES.find(([pattern]) => matches(pattern, text));
-    table[bits] = rule?.[1] ?? ops.OP_UNSUPPORTED;
+  const table = new Uint8Array(2048).fill(ops.OP_UNSUPPORTED);
+  // Backwards, so that the first match has the last word.
+  for (const [pattern, op] of RULES.toReversed()) {
+    const free = bitsOf(pattern, 'x');
+    const fixed = bitsOf(pattern, '1');
+    // All subsets of the free bits, from none to all.
+    for (let subset = 0; ; subset = (subset - free) & free) {
+      table[fixed | subset] = op;
+      if (subset === free) break;
+    }
   }
   return table;
 }
 
-function matches(pattern: string, text: string): boolean {
-  for (let i = 0; i < text.length; i++)
-    if (pattern[i] !== 'x' && pattern[i] !== text[i]) return false;
-  return true;
+/** The bits of a pattern that are this character. */
+function bitsOf(pattern: string, character: string): number {
+  return Number.parseInt(Array.from(pattern, (one) => (one === character ? '1' : '0')).join(''), 2);
 }
