@@ -281,6 +281,7 @@ export class Emulator {
   }
 
   #restoreDevices(state: Omit<EmulatorState, 'ram'>): void {
+    this.#sleep = undefined;
     this.core.restoreState(state.cpu);
     this.uart.restore(state.uart);
     for (const [name, its] of state.its) this.#its.get(name)?.restore(its);

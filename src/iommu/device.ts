@@ -67,6 +67,9 @@ export class IommuDevice implements VirtioDevice {
   readonly #engine: RequestEngine;
   #host: VirtioHost = NOBODY;
   #parked: Parked | undefined;
+  #suspended = false;
+  /** Notifications to go on with after a suspension, and the requests already served of each. */
+  readonly #owed: { readonly queue: number; readonly served: number }[] = [];
 
   /** @throws RangeError on options that describe no device */
   constructor(options: IommuDeviceOptions = {}, extensions: IommuExtensions = {}) {
@@ -130,11 +133,35 @@ export class IommuDevice implements VirtioDevice {
   }
 
   kick(queue: number): void {
+    if (this.#suspended) {
+      this.#owed.push({ queue, served: 0 });
+      return;
+    }
     if (queue === VIRTIO_IOMMU_REQUESTQ) {
       this.state.counters.kicks++;
-      this.#serve();
+      this.#serve(0);
+      return;
     }
     this.#report();
+  }
+
+  /**
+   * For a debugger, from within an event: no request is taken after the one in work, and no
+   * interrupt raised for it, until `proceed`. A driver that does not run meanwhile sees no
+   * difference. A snapshot does not know of it.
+   */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
+  /** Goes on exactly where `suspend` stopped. */
+  proceed(): void {
+    this.#suspended = false;
+    for (let next = this.#owed.shift(); next !== undefined; next = this.#owed.shift()) {
+      if (next.served > 0) this.#serve(next.served);
+      else this.kick(next.queue);
+      if (this.#suspended) return;
+    }
   }
 
   queueReset(queue: number): void {
@@ -194,21 +221,28 @@ export class IommuDevice implements VirtioDevice {
     this.#checkHost();
   }
 
-  #serve(): void {
+  /** What a notification of the request queue brings about; `served` requests of it are done. */
+  #serve(served: number): void {
     const queue = this.#host.queue(VIRTIO_IOMMU_REQUESTQ);
-    if (queue === undefined || this.#parked) return;
-    const limit = this.state.settings.requestsPerKick;
-    let done = 0;
-    while (done < limit && this.#parked === undefined && this.#host.live) {
-      const chain = queue.pop();
-      if (chain === undefined) break;
-      this.#one(queue, chain);
-      done++;
+    if (queue !== undefined && this.#parked === undefined) {
+      const limit = this.state.settings.requestsPerKick;
+      let done = served;
+      while (done < limit && this.#parked === undefined && this.#host.live) {
+        const chain = queue.pop();
+        if (chain === undefined) break;
+        this.#one(queue, chain);
+        done++;
+        if (this.#suspended) {
+          this.#owed.unshift({ queue: VIRTIO_IOMMU_REQUESTQ, served: done });
+          return;
+        }
+      }
+      if (done > 0) this.#host.signal(VIRTIO_IOMMU_REQUESTQ);
+      if (done === limit && this.#parked === undefined) {
+        this.#host.kickLater(VIRTIO_IOMMU_REQUESTQ);
+      }
     }
-    if (done > 0) this.#host.signal(VIRTIO_IOMMU_REQUESTQ);
-    if (done === limit && this.#parked === undefined) {
-      this.#host.kickLater(VIRTIO_IOMMU_REQUESTQ);
-    }
+    this.#report();
   }
 
   #one(queue: DeviceQueue, chain: Chain): void {
@@ -286,6 +320,7 @@ export class IommuDevice implements VirtioDevice {
 
   #forgetDriver(): void {
     const { state } = this;
+    this.#owed.splice(0);
     this.#forgetParked();
     state.counters.resets++;
     state.forgetDriver();

@@ -78,7 +78,7 @@ export class RequestEngine {
     if (replySize > 0) slot.reply.fill(0);
     type.decode(this.#data, request);
     request.room = writable - TAIL_SIZE;
-    let status = type.decide(slot, request);
+    let status = this.#state.refuse?.(type, request) ?? type.decide(slot, request);
     if (status === VIRTIO_IOMMU_S_OK) status = type.apply(slot, request);
     if (status !== VIRTIO_IOMMU_S_OK) this.#state.counters.refused++;
     this.status = status;

@@ -6,6 +6,7 @@ import { PendingFaults, reportOf, type FaultReason, type FaultReport } from './f
 import type { Settings } from './options.ts';
 import { BASE_PROPERTIES, type PropertySource } from './properties.ts';
 import { PinTable } from './pins.ts';
+import type { Request, RequestType } from './request.ts';
 import { IommuStream } from './stream.ts';
 import { lower, upper, wide } from './wide.ts';
 
@@ -33,6 +34,11 @@ export class IommuState {
   broken: string | undefined;
   /** Told when a report was queued. */
   onReport: (() => void) | undefined;
+  /**
+   * Fault injection: the status that a request gets without being looked at; undefined: it is
+   * treated as any other. Never set by anything but a debugger.
+   */
+  refuse: ((type: RequestType, request: Request) => number | undefined) | undefined;
   /** A bug to be switched on, which tests must catch; never set by product code. */
   canary: Canary | undefined;
 

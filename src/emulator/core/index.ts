@@ -6,10 +6,12 @@ import {
   EL,
   EVENT,
   EVENT_STOP,
+  HOLD,
   IRQ_LINE,
   RETIRED,
   STOP,
   STOP_BUDGET,
+  STOP_HOLD,
 } from './layout.ts';
 import { slice } from './execute.ts';
 import { initBitMasks } from './logic.ts';
@@ -53,6 +55,8 @@ export function run(budget: f64): u32 {
     store<u64>(RETIRED, load<u64>(RETIRED) + done);
     rest -= min<u64>(done, rest);
     if (load<u32>(EVENT) == EVENT_STOP) return load<u32>(STOP);
+    // Only the bus can have set it, and every use of the bus ends a slice.
+    if (load<u32>(HOLD)) return STOP_HOLD;
   }
   return STOP_BUDGET;
 }

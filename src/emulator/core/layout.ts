@@ -78,6 +78,9 @@ export const VREGS = 0x2000;
 export const VRESULT = 0x2200;
 export const VSCRATCH = 0x2220;
 
+/** Not 0: `run` comes back after the instruction that it is in; u32. No part of the CPU's state. */
+export const HOLD = 0x3000;
+
 /** insn[31:21] to OP_*, a byte each. */
 export const DECODE = 0x4000;
 /** DecodeBitMasks for N:imms:immr (13 bits), 8 bytes each. */
@@ -118,6 +121,8 @@ export const STOP_HVC = 2;
 export const STOP_UNSUPPORTED = 3;
 /** A system register, or a value of one, that this core does not have. */
 export const STOP_SYSREG = 4;
+/** HOLD was set. */
+export const STOP_HOLD = 5;
 
 export const FEATURE_FP = 1;
 
