@@ -1,4 +1,9 @@
-import { emulatorBackend, modelBackend, qemuBackend } from '../../../backends/index.ts';
+import {
+  emulatorBackend,
+  modelBackend,
+  qemuBackend,
+  qemuVfioUserBackend,
+} from '../../../backends/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
@@ -6,9 +11,14 @@ import type { BootOptions } from './options.ts';
 import { readSystemMap } from './system-map.ts';
 
 /** The backends of `--backend`. */
-export const BACKEND_NAMES = ['emulator', 'qemu', 'model'] as const;
+export const BACKEND_NAMES = ['emulator', 'qemu', 'qemu-vfio-user', 'model'] as const;
 
 export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** Whether a backend's guest runs in QEMU, on QEMU's boards. */
+export function runsInQemu(backend: BackendName): boolean {
+  return backend === 'qemu' || backend === 'qemu-vfio-user';
+}
 
 /** What a backend is made from. */
 export interface BackendParts {
@@ -39,6 +49,15 @@ export const BACKENDS: Readonly<
       ...(qemu === undefined ? {} : { qemu }),
       accel,
       firmware: firmwareFrom === undefined ? firmwareBy : 'own',
+      ...cmdlineOf(options),
+    });
+  },
+  'qemu-vfio-user': async ({ options, guest }) => {
+    const { qemu, accel = 'auto' } = options;
+    return qemuVfioUserBackend({
+      guest: await guest(),
+      ...(qemu === undefined ? {} : { qemu }),
+      accel,
       ...cmdlineOf(options),
     });
   },

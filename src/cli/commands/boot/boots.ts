@@ -2,7 +2,7 @@ import type { FirmwareImages } from '../../../scenario/index.ts';
 import type { Model } from '../../../topology/index.ts';
 import { InputError } from '../../exit.ts';
 import type { Io } from '../../io.ts';
-import type { BackendName } from './backends.ts';
+import { runsInQemu, type BackendName } from './backends.ts';
 import { askedBackend } from './conflicts.ts';
 import type { BootOptions } from './options.ts';
 import type { Ready } from './ready.ts';
@@ -73,7 +73,7 @@ function defaultKind(
   backend: BackendName,
 ): FirmwareKind {
   if (arch !== 'arm64') return 'acpi';
-  return tree !== undefined || backend === 'qemu' ? 'device-tree' : 'acpi';
+  return tree !== undefined || runsInQemu(backend) ? 'device-tree' : 'acpi';
 }
 
 interface Reason {
@@ -89,7 +89,7 @@ function whyNot(kind: FirmwareKind, candidate: Candidate): Reason | undefined {
     if (firmware.tree !== undefined || byQemu) return undefined;
     return { what: 'the topology has no device tree', cure: 'set `firmware.device-tree: true`' };
   }
-  if (backend === 'qemu') {
+  if (runsInQemu(backend)) {
     if (!arm) return undefined;
     const what = "without a UEFI, QEMU's virt machine gives a kernel no ACPI tables";
     return { what, cure: 'use --backend emulator, which needs no UEFI' };

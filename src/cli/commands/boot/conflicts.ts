@@ -7,16 +7,19 @@ import { readSystemMap } from './system-map.ts';
 /** Linux keeps no more of a command line, on arm64 and on x86-64, and says nothing (COMMAND_LINE_SIZE). */
 const COMMAND_LINE_MAX = 2048 - 1;
 
-/** Options that only one backend has: they ask for it, and contradict the others. */
+/** Those that start a QEMU. */
+const IN_QEMU = ['qemu', 'qemu-vfio-user'] as const;
+
+/** Options that not every backend has: they ask for the first that does, and contradict the others. */
 const ONLY: readonly {
   readonly flag: string;
-  readonly backend: BackendName;
+  readonly backends: readonly [BackendName, ...BackendName[]];
   readonly given: (options: BootOptions) => boolean;
 }[] = [
-  { flag: '--qemu', backend: 'qemu', given: ({ qemu }) => qemu !== undefined },
-  { flag: '--accel', backend: 'qemu', given: ({ accel }) => accel !== undefined },
-  { flag: '--firmware-by qemu', backend: 'qemu', given: (o) => o.firmwareBy === 'qemu' },
-  { flag: '--system-map', backend: 'emulator', given: (o) => o.systemMap !== undefined },
+  { flag: '--qemu', backends: IN_QEMU, given: ({ qemu }) => qemu !== undefined },
+  { flag: '--accel', backends: IN_QEMU, given: ({ accel }) => accel !== undefined },
+  { flag: '--firmware-by qemu', backends: ['qemu'], given: (o) => o.firmwareBy === 'qemu' },
+  { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
 ];
 
 /** The backend that the options ask for, if they do. @throws InputError when they contradict */
@@ -25,15 +28,15 @@ export function askedBackend(options: BootOptions): BackendName | undefined {
     options.backend === undefined
       ? undefined
       : { name: options.backend, by: `--backend ${options.backend}` };
-  for (const { flag, backend, given } of ONLY) {
+  for (const { flag, backends, given } of ONLY) {
     if (!given(options)) continue;
-    if (asked !== undefined && asked.name !== backend) {
+    if (asked !== undefined && !backends.includes(asked.name)) {
       throw new InputError(
-        `${flag} is for --backend ${backend}, and there is ${asked.by}`,
+        `${flag} is for --backend ${backends.join(' or ')}, and there is ${asked.by}`,
         'leave one of the two out',
       );
     }
-    asked ??= { name: backend, by: flag };
+    asked ??= { name: backends[0], by: flag };
   }
   return asked?.name;
 }
