@@ -38,7 +38,7 @@ export function ramWithoutFd(id: string, range: string): ServerProblem {
     code: 'vfio-user/ram-without-fd',
     function: id,
     message: `QEMU did not share the guest's RAM at ${range}: it came without a file descriptor`,
-    effect: 'the device could not reach the guest, so the mapping was refused and QEMU ends',
+    effect: 'the devices cannot reach the guest, which waits for them for ever',
     cure: SHARED,
   };
 }

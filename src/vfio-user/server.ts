@@ -50,6 +50,7 @@ export class Server {
   #requests = 0;
   #refused = 0;
   #faults = 0;
+  #toldOfRam = false;
 
   /** The machine must have been made with an empty memory: its windows are the VMM's. */
   constructor(sys: Sys, machine: Machine, report: (report: ServerReport) => void) {
@@ -156,7 +157,7 @@ export class Server {
     const maps = this.#ram.open();
     const out = new DataView(tx.buffer, tx.byteOffset, tx.byteLength);
     const session = new Session(device, maps, out, {
-      problem: (problem) => this.#report({ kind: 'problem', problem }),
+      problem: (problem) => this.#problem(problem),
       reset: () => this.#report({ kind: 'reset', function: served.id }),
     });
     slot.maps = maps;
@@ -170,9 +171,16 @@ export class Server {
   #driven({ device, served }: Slot): void {
     if (!device.fn.dma.enabled) return;
     device.onDriven = undefined;
-    if (looksUnshared(this.machine.memory)) {
-      this.#report({ kind: 'problem', problem: ramNotShared(served.id) });
+    if (looksUnshared(this.machine.memory)) this.#problem(ramNotShared(served.id));
+  }
+
+  /** Each function of a VMM has the same trouble with its memory: once is enough. */
+  #problem(problem: ServerProblem): void {
+    if (problem.code.startsWith('vfio-user/ram-')) {
+      if (this.#toldOfRam) return;
+      this.#toldOfRam = true;
     }
+    this.#report({ kind: 'problem', problem });
   }
 
   #disconnect(slot: Slot): void {
@@ -188,6 +196,8 @@ export class Server {
     delete slot.connection;
     delete slot.maps;
     this.#arrange();
+    // The next VMM is another.
+    if (this.#slots.every((one) => one.connection === undefined)) this.#toldOfRam = false;
     this.#report({ kind: 'disconnected', function: served.id });
   }
 
