@@ -16,6 +16,7 @@ import {
   EC_SVC,
   exceptionReturn,
   pcBefore,
+  refuse,
   stopAt,
   takeException,
   undefined_,
@@ -87,11 +88,8 @@ export function branchRegister(insn: u32): u64 {
 
 /** ERET, and what else is no BR, BLR, RET: leaves the loop. */
 export function otherBranch(insn: u32, ip: u32): void {
-  if (insn != 0xd69f03e0) {
-    stopAt(STOP_UNSUPPORTED, insn, ip);
-    return;
-  }
-  if (load<u32>(EL) == 0) undefined_(ip);
+  if (insn != 0xd69f03e0) refuse(insn, ip);
+  else if (load<u32>(EL) == 0) undefined_(ip);
   else if (!exceptionReturn()) stopAt(STOP_UNSUPPORTED, insn, ip);
 }
 

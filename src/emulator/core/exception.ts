@@ -18,6 +18,7 @@ import {
   SR_SPSR,
   SR_VBAR,
   STOP,
+  STOP_UNSUPPORTED,
   STOP_WORD,
   SYSREGS,
 } from './layout.ts';
@@ -112,6 +113,22 @@ export function stopAt(reason: u32, insn: u32, ip: u32): void {
   store<u32>(STOP, reason);
   store<u32>(STOP_WORD, insn);
   store<u32>(EVENT, EVENT_STOP);
+}
+
+/** Floating point and vectors, data processing: what is missing there may well be allocated. */
+function mayBeGap(insn: u32): bool {
+  return (insn & 0x0e000000) == 0x0e000000;
+}
+
+/**
+ * An instruction that is not in the set. Of a program it is UNDEFINED, as the ID registers announce
+ * nothing beyond Armv8.0 and everything of that is there but for gaps among the vectors. Those, and
+ * all that a kernel executes, stop the machine. Answers false: the loop must be left.
+ */
+export function refuse(insn: u32, ip: u32): bool {
+  if (load<u32>(EL) == 0 && !mayBeGap(insn)) undefined_(ip);
+  else stopAt(STOP_UNSUPPORTED, insn, ip);
+  return false;
 }
 
 /** ERET. False for a return to a state this core does not have: AArch32, EL2, EL3. */

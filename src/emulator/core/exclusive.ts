@@ -7,7 +7,7 @@
 import { EL, EVENT, MONITOR, MONITOR_AT, STOP_UNSUPPORTED } from './layout.ts';
 import { aligned, faulted, hostFor, readSlow, writeSlow } from './access.ts';
 import { getX, orSp, ra, rd, rm, rn, setX } from './fields.ts';
-import { stopAt } from './exception.ts';
+import { refuse, stopAt } from './exception.ts';
 
 /** False when the loop must be left. */
 export function exclusive(insn: u32, ip: u32): bool {
@@ -18,24 +18,19 @@ export function exclusive(insn: u32, ip: u32): bool {
   const va = getX(orSp(rn(insn)));
   if (isPair) {
     // CAS and CASP (LSE) share this corner.
-    if (ordered || size < 4) return unsupported(insn, ip);
+    if (ordered || size < 4) return refuse(insn, ip);
     return isLoad ? loadExclusivePair(insn, va, size, ip) : storeExclusivePair(insn, va, size, ip);
   }
   if (!ordered)
     return isLoad ? loadExclusive(insn, va, size, ip) : storeExclusive(insn, va, size, ip);
   // LDLAR and STLLR (bit 15 clear) are of FEAT_LOR.
-  if ((insn & 0x8000) == 0) return unsupported(insn, ip);
+  if ((insn & 0x8000) == 0) return refuse(insn, ip);
   if (!aligned(va, size, !isLoad, ip)) return false;
   if (!isLoad) return writeSlow(va, size, getX(rd(insn)), load<u32>(EL), ip);
   const value = readSlow(va, size, load<u32>(EL), ip);
   if (faulted()) return false;
   setX(rd(insn), value);
   return load<u32>(EVENT) == 0;
-}
-
-function unsupported(insn: u32, ip: u32): bool {
-  stopAt(STOP_UNSUPPORTED, insn, ip);
-  return false;
 }
 
 /** The place for an exclusive access; 0 when an exception was taken or the machine stopped. */

@@ -8,17 +8,7 @@
  *
  * The switch is one function on purpose; what seldom runs is in rare.ts.
  */
-import {
-  CLOCK,
-  DECODE,
-  EVENT,
-  PC,
-  PC_OFFSET,
-  RUN_END,
-  SLICE_CLOCK,
-  SLICE_END,
-  STOP_UNSUPPORTED,
-} from './layout.ts';
+import { CLOCK, DECODE, EVENT, PC, PC_OFFSET, RUN_END, SLICE_CLOCK, SLICE_END } from './layout.ts';
 import * as op from './ops.ts';
 import * as add from './add.ts';
 import * as branch from './branch.ts';
@@ -26,7 +16,7 @@ import * as ld from './loads.ts';
 import * as logic from './logic.ts';
 import * as pair from './pairs.ts';
 import * as select from './select.ts';
-import { pcBefore, stopAt } from './exception.ts';
+import { pcBefore, refuse } from './exception.ts';
 import { fetchPlace } from './fetch.ts';
 import { getW, getX, holdsFast, rd, setX } from './fields.ts';
 import { executeRare } from './rare.ts';
@@ -413,7 +403,7 @@ export function slice(limit: u32): u32 {
 
     const rest = load<u32>(SLICE_END) - ip;
     if (!taken) {
-      if (!load<u32>(EVENT)) stopAt(STOP_UNSUPPORTED, insn, ip);
+      if (!load<u32>(EVENT)) refuse(insn, ip);
       return limit - (rest >>> 2);
     }
     const entry = codeEntry(target);

@@ -1,7 +1,7 @@
 /** Loads and stores of vector registers (Arm ARM C4.1, Loads and stores with V set). */
-import { EVENT, PC_OFFSET, STOP_UNSUPPORTED, VSCRATCH } from './layout.ts';
+import { EVENT, PC_OFFSET, VSCRATCH } from './layout.ts';
 import { faulted, readMemory, writeMemory } from './access.ts';
-import { stopAt } from './exception.ts';
+import { refuse } from './exception.ts';
 import { getX, orSp, rm, rn, setXsp } from './fields.ts';
 import { lane, setLane, vd, vreg } from './lanes.ts';
 import {
@@ -12,11 +12,6 @@ import {
   writeBack,
 } from './loads.ts';
 import { pairAddress, pairWriteBack } from './pairs.ts';
-
-function refuse(insn: u32, ip: u32): bool {
-  stopAt(STOP_UNSUPPORTED, insn, ip);
-  return false;
-}
 
 /** False when the loop must be left. */
 export function fpMemory(insn: u32, ip: u32): bool {

@@ -1,6 +1,6 @@
 /** Floating point and Advanced SIMD: whether they may be used, and where instructions go. */
-import { EL, FEATURE_FP, FEATURES, SR_CPACR, STOP_UNSUPPORTED } from './layout.ts';
-import { EC_FP_ACCESS, pcBefore, stopAt, takeException, undefined_ } from './exception.ts';
+import { EL, FEATURE_FP, FEATURES, SR_CPACR } from './layout.ts';
+import { EC_FP_ACCESS, pcBefore, refuse, takeException, undefined_ } from './exception.ts';
 import { fpMemory } from './fp-memory.ts';
 import { fpScalar, fpThreeSource } from './fp-scalar.ts';
 import { simdCopy, simdImmediate, simdPermute, simdTable, simdExtract } from './simd-copy.ts';
@@ -17,9 +17,9 @@ const FP_TRAP_ISS: u32 = 0x1e00000;
 function allowed(insn: u32, ip: u32): bool {
   const el = load<u32>(EL);
   if (!(load<u32>(FEATURES) & FEATURE_FP)) {
-    // UNDEFINED; at EL1 it is a kernel that did not look at ID_AA64PFR0_EL1.
+    // At EL1 it is a kernel that did not look at ID_AA64PFR0_EL1.
     if (el == 0) undefined_(ip);
-    else stopAt(STOP_UNSUPPORTED, insn, ip);
+    else refuse(insn, ip);
     return false;
   }
   const enable = (<u32>(sysreg(SR_CPACR) >> 20)) & 3;
@@ -36,9 +36,7 @@ export function fpLoadStore(insn: u32, ip: u32): bool {
 /** Everything else. False when the loop must be left. */
 export function fpData(insn: u32, ip: u32): bool {
   if (!allowed(insn, ip)) return false;
-  if (dispatch(insn)) return true;
-  stopAt(STOP_UNSUPPORTED, insn, ip);
-  return false;
+  return dispatch(insn) || refuse(insn, ip);
 }
 
 /** False for what is not in the set. */

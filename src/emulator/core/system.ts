@@ -41,7 +41,7 @@ import {
   SYSREG_READ_ONLY,
   SYSREG_SLOT_MASK,
 } from './layout.ts';
-import { enterLevel, setSysreg, spIndex, stopAt, undefined_ } from './exception.ts';
+import { enterLevel, refuse, setSysreg, spIndex, stopAt, undefined_ } from './exception.ts';
 import { getNzcv, getX, rd, setNzcv, setX } from './fields.ts';
 import { hostFor } from './access.ts';
 import { sysregRead, sysregWrite } from './host.ts';
@@ -86,11 +86,6 @@ export function system(insn: u32, ip: u32): bool {
     default:
       return refuse(insn, ip);
   }
-}
-
-function refuse(insn: u32, ip: u32): bool {
-  stopAt(STOP_UNSUPPORTED, insn, ip);
-  return false;
 }
 
 /** Leaves the loop after this instruction, so that interrupts and the timer are looked at. */
@@ -308,7 +303,11 @@ function zero(insn: u32, ip: u32): bool {
   const start = getX(rd(insn)) & ~(<u64>(ZVA_BYTES - 1));
   const at = hostFor(start, ZVA_BYTES, true, ip);
   if (at == 0) return false;
-  if (at == 1) return refuse(insn, ip);
+  if (at == 1) {
+    // Of a device's registers; no driver does it.
+    stopAt(STOP_UNSUPPORTED, insn, ip);
+    return false;
+  }
   memory.fill(at, 0, ZVA_BYTES);
   return true;
 }

@@ -61,6 +61,30 @@ describe('exceptions', () => {
     }
   });
 
+  test.each([
+    ['CRC32B w0, w2, w2', A64.CRC32B],
+    ['LDADD w0, w1, [x2] (LSE)', 0xb820_0041],
+    ['CAS w0, w1, [x2] (LSE)', 0x88a0_7c41],
+    ['PACIA x0, x1', 0xdac1_0020],
+    ['an SVE instruction', 0x0420_0000],
+    ['AND with a reserved bit mask', 0x9240_fc00],
+    ['ADD w0, w1, w2, LSL #32', 0x0b02_8020],
+    ['BRAA x0, x1', 0xd71f_0801],
+    ['MSR PAN, #1', 0xd500_419f],
+  ])('%s: UNDEFINED at EL0, stops the machine at EL1', (_, word) => {
+    const user = bareCore(module, [A64.ERET, word]);
+    toEl0(user, RAM + 4n);
+    expect(user.run(10)).toBe(layout.STOP_HVC);
+    expect(syndrome(user)).toEqual([0, 0]);
+    expect(sysreg(user, layout.SR_ELR)).toBe(RAM + 4n);
+
+    const kernel = bareCore(module, [word]);
+    expect(kernel.run(10)).toBe(layout.STOP_UNSUPPORTED);
+    expect(kernel.stopWord).toBe(word);
+    expect(kernel.pc).toBe(RAM);
+    expect(kernel.retired).toBe(1n);
+  });
+
   test('ERET to AArch32 stops the machine', () => {
     const core = bareCore(module, [A64.ERET]);
     setSysreg(core, layout.SR_SPSR, 0x10n);
