@@ -19,6 +19,7 @@ export async function bootAndJudge(
   hooks: BootHooks = {},
 ): Promise<Verdict> {
   const observation = await backend.run(input, hooks);
+  hooks.observed?.(observation);
   const verdict = judge(input.model, observation);
   const { serialLog, ...environment } = verdict.environment;
   if (verdict.outcome === 'fail' || serialLog === undefined) return verdict;

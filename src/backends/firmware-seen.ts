@@ -36,7 +36,7 @@ function compareTable(
 ): FirmwareComparison {
   const passedSha256 = sha256(bytes);
   if (blob === undefined) {
-    return { name, outcome: 'missing', differences: [], edited: [], passedSha256 };
+    return { name, outcome: 'missing', differences: [], edited: [], passed: bytes, passedSha256 };
   }
   const same = blob.sha256 === passedSha256;
   return {
@@ -48,15 +48,22 @@ function compareTable(
           `${bytes.length} bytes with sha256 ${passedSha256} were passed, the guest has ${blob.size} with ${blob.sha256}`,
         ],
     edited: [],
+    passed: bytes,
+    ...(blob.bytes === undefined ? {} : { seen: blob.bytes }),
     passedSha256,
     seenSha256: blob.sha256,
   };
 }
 
 function compareTree(bytes: Uint8Array, blob: GuestBlob | undefined): FirmwareComparison {
-  const base = { name: 'device tree', edited: EDITED, passedSha256: sha256(bytes) };
+  const passedSha256 = sha256(bytes);
+  const base = { name: 'device tree', edited: EDITED, passed: bytes, passedSha256 };
   if (blob === undefined) return { ...base, outcome: 'missing', differences: [] };
-  const known = { ...base, seenSha256: blob.sha256 };
+  const known = {
+    ...base,
+    ...(blob.bytes === undefined ? {} : { seen: blob.bytes }),
+    seenSha256: blob.sha256,
+  };
   if (blob.bytes === undefined) {
     const reason = `its ${blob.size} bytes did not come out of the guest`;
     return { ...known, outcome: 'unreadable', differences: [reason] };

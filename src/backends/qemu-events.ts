@@ -32,9 +32,11 @@ export class TraceTranslator {
   #order = 0;
   #start: number | undefined;
 
-  constructor(model: Model, emit: (event: DeviceEvent) => void) {
+  /** `start`: when the machine started, in seconds since the epoch; default: at the first event. */
+  constructor(model: Model, emit: (event: DeviceEvent) => void, start?: number) {
     this.#model = model;
     this.#emit = emit;
+    this.#start = start;
   }
 
   add(event: TraceEvent): void {

@@ -11,3 +11,12 @@ export { verdictsTap } from './tap.ts';
 export { renderVerdict, type TextOptions } from './text.ts';
 export { topologyDot, topologySvg } from './graph/index.ts';
 export { EXPLANATION_SCHEMA, explanationsJson, renderExplanation } from './explanation.ts';
+export {
+  reportIndex,
+  reportPage,
+  RunRecorder,
+  type FirmwareText,
+  type RecordedRun,
+  type ReportEntry,
+  type ReportInput,
+} from './html/index.ts';

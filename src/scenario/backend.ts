@@ -28,9 +28,11 @@ export interface BootInput {
 export interface BootHooks {
   /** A few words for the progress line: `guest: probing devices`. */
   readonly progress?: (stage: string) => void;
-  /** A line of the guest's console. */
-  readonly console?: (line: string) => void;
+  /** A line of the guest's console; `time` on the clock of the events, where there is one. */
+  readonly console?: (line: string, time?: number) => void;
   readonly event?: (event: DeviceEvent) => void;
+  /** Everything that was seen, before it is judged. */
+  readonly observed?: (observation: Observation) => void;
 }
 
 /** A world in which a guest can boot. */

@@ -5,6 +5,8 @@ import { GRAPH_STYLE } from './style.ts';
 export interface SvgOptions {
   /** With its own style sheet, light and dark. Without: for a page that has one. Default true. */
   readonly styled?: boolean;
+  /** By the key of a node: a class to add, and words to add to its title. Such nodes take focus. */
+  readonly notes?: ReadonlyMap<string, readonly [kind: string, words: string]>;
 }
 
 /** Draws DOT text: Graphviz as WebAssembly, loaded when the first picture is drawn. */
@@ -35,7 +37,13 @@ export function finishSvg(drawn: string, scene: Scene, options: SvgOptions = {})
     /(<g id="([^"]*)" class="[^"]*">)\n<title>[\s\S]*?<\/title>/gu,
     (_: string, open: string, id: string) => {
       const title = titles.get(id);
-      return title === undefined ? open : `${open}\n<title>${escapeMarkup(title)}</title>`;
+      if (title === undefined) return open;
+      const note = options.notes?.get(id);
+      if (note === undefined) return `${open}\n<title>${escapeMarkup(title)}</title>`;
+      const [kind, words] = note;
+      const said = escapeMarkup(`${title}; ${words}`);
+      const attributes = `tabindex="0" role="button" aria-label="${said}">`;
+      return `${open.replace(/">$/u, ` ${kind}" ${attributes}`)}\n<title>${said}</title>`;
     },
   );
   const head = [

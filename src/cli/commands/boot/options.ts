@@ -33,6 +33,7 @@ export interface BootOptions {
   readonly trace?: string;
   readonly traceFormat?: 'jsonl' | 'chrome';
   readonly pcap?: string;
+  readonly report?: string;
   readonly showConsole?: boolean;
   readonly quiet?: boolean;
   readonly force?: boolean;
@@ -64,6 +65,7 @@ export function addBootOptions(command: Command): Command {
         'chrome',
       ]),
     )
+    .option('--report <dir>', 'write a page there for each boot: open it in a browser')
     .option('--pcap <dir>', 'model, emulator: write the frames of each NIC there')
     .option('--show-console', 'show the guest’s console while it runs')
     .option('--quiet', 'no progress')

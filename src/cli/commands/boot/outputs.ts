@@ -1,9 +1,10 @@
 import { renderVerdict, verdictJson, verdictsJunit, verdictsTap } from '../../../report/index.ts';
-import type { BootHooks, DeviceEvent, Verdict } from '../../../scenario/index.ts';
+import type { BootHooks, DeviceEvent, Observation, Verdict } from '../../../scenario/index.ts';
 import { writeResult } from '../../files.ts';
 import type { Io } from '../../io.ts';
 import type { BootOptions, VerdictFormat } from './options.ts';
 import type { Boot } from './boots.ts';
+import { reportOutput } from './report-output.ts';
 import { traceOutput } from './trace-output.ts';
 
 /** What an output is made from. */
@@ -19,13 +20,15 @@ export interface OutputParts {
 /** Somebody who wants to know of boots: prints, writes files, draws. All parts are optional. */
 export interface Output {
   /** A line of a guest's console. */
-  console?(boot: Boot, line: string): void;
+  console?(boot: Boot, line: string, time?: number): void;
   /** What the device did; only backends that can see it tell of it. */
   event?(boot: Boot, event: DeviceEvent): void;
+  /** Everything that was seen of a boot, before its verdict. */
+  observed?(boot: Boot, observation: Observation): void;
   /** A boot is over; in the order of the files. */
   verdict?(verdict: Verdict, boot: Boot): void;
   /** All boots are over. */
-  end?(verdicts: readonly Verdict[]): void;
+  end?(verdicts: readonly Verdict[]): void | Promise<void>;
   /** Whatever became of the boots: nothing follows. */
   close?(): void;
 }
@@ -34,7 +37,13 @@ export interface Output {
 export type MakeOutput = (parts: OutputParts) => Output | undefined;
 
 /** One line for each output. */
-const OUTPUTS: readonly MakeOutput[] = [consoleOutput, textOutput, fileOutput, traceOutput];
+const OUTPUTS: readonly MakeOutput[] = [
+  consoleOutput,
+  textOutput,
+  fileOutput,
+  traceOutput,
+  reportOutput,
+];
 
 /** The outputs that the options ask for. */
 export function outputsFor(parts: OutputParts): Output[] {
@@ -45,16 +54,26 @@ export function outputsFor(parts: OutputParts): Output[] {
 export function hooksOf(
   outputs: readonly Output[],
   boot: Boot,
-): Pick<BootHooks, 'console' | 'event'> {
+): Pick<BootHooks, 'console' | 'event' | 'observed'> {
   const lines = outputs.filter((output) => output.console !== undefined);
   const events = outputs.filter((output) => output.event !== undefined);
+  const observers = outputs.filter((output) => output.observed !== undefined);
   return {
     ...(lines.length === 0
       ? {}
-      : { console: (line): void => lines.forEach((output) => output.console?.(boot, line)) }),
+      : {
+          console: (line, time): void =>
+            lines.forEach((output) => output.console?.(boot, line, time)),
+        }),
     ...(events.length === 0
       ? {}
       : { event: (event): void => events.forEach((output) => output.event?.(boot, event)) }),
+    ...(observers.length === 0
+      ? {}
+      : {
+          observed: (observation): void =>
+            observers.forEach((output) => output.observed?.(boot, observation)),
+        }),
   };
 }
 

@@ -37,7 +37,11 @@ export class BootPool {
       options: this.#options,
       guest,
       port: port2,
-      hears: { console: hooks.console !== undefined, event: hooks.event !== undefined },
+      hears: {
+        console: hooks.console !== undefined,
+        event: hooks.event !== undefined,
+        observed: hooks.observed !== undefined,
+      },
     };
     const options = { transferList: [port2], signal };
     const result = await (this.#pool.run(task, options) as Promise<BootResult>)

@@ -62,7 +62,7 @@ export async function runBoots(
     );
     progress.clear();
     const all = boots.flatMap((_, index) => verdicts.get(index) ?? []);
-    for (const output of outputs) output.end?.(all);
+    for (const output of outputs) await output.end?.(all);
     return all;
   } finally {
     progress.clear();

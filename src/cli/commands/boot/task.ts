@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { FormatError } from '../../../bytes/index.ts';
 import { EnvironmentError, type EnvironmentCode, type Guest } from '../../../guest/index.ts';
-import type { BootHooks, DeviceEvent, Verdict } from '../../../scenario/index.ts';
+import type { BootHooks, DeviceEvent, Observation, Verdict } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
 import type { BootOptions } from './options.ts';
 
@@ -12,13 +12,18 @@ export interface BootTask {
   readonly guest: Guest;
   readonly port: MessagePort;
   /** What somebody listens to. */
-  readonly hears: { readonly console: boolean; readonly event: boolean };
+  readonly hears: {
+    readonly console: boolean;
+    readonly event: boolean;
+    readonly observed: boolean;
+  };
 }
 
 /** What comes through the port. */
 export type Told =
   | { readonly kind: 'progress'; readonly text: string }
-  | { readonly kind: 'console'; readonly text: string }
+  | { readonly kind: 'console'; readonly text: string; readonly time?: number }
+  | { readonly kind: 'observed'; readonly observation: Observation }
   | { readonly kind: 'event'; readonly event: DeviceEvent };
 
 /** What a worker answers. Errors go as data: a copy of an error has lost its class and its code. */
@@ -41,8 +46,16 @@ export function hooksThrough(
   const tell = (told: Told): void => port.postMessage(told);
   return {
     progress: (text) => tell({ kind: 'progress', text }),
-    ...(hears.console ? { console: (text: string) => tell({ kind: 'console', text }) } : {}),
+    ...(hears.console
+      ? {
+          console: (text: string, time?: number) =>
+            tell({ kind: 'console', text, ...(time === undefined ? {} : { time }) }),
+        }
+      : {}),
     ...(hears.event ? { event: (event: DeviceEvent) => tell({ kind: 'event', event }) } : {}),
+    ...(hears.observed
+      ? { observed: (observation: Observation) => tell({ kind: 'observed', observation }) }
+      : {}),
   };
 }
 
@@ -53,10 +66,13 @@ export function hear(hooks: BootHooks, told: Told): void {
       hooks.progress?.(told.text);
       break;
     case 'console':
-      hooks.console?.(told.text);
+      hooks.console?.(told.text, told.time);
       break;
     case 'event':
       hooks.event?.(told.event);
+      break;
+    case 'observed':
+      hooks.observed?.(told.observation);
       break;
     default:
       told satisfies never;
