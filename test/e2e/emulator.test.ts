@@ -13,7 +13,8 @@ import { stockSeries } from '../../src/qemu/index.ts';
 import type { BootHooks, Verdict } from '../../src/scenario/index.ts';
 import type { Model } from '../../src/topology/index.ts';
 import { builtCore } from '../support/emulator.ts';
-import { WRONG_TREES } from '../support/wrong-firmware.ts';
+import { MUTATIONS, RESET_MUTATION } from '../support/mutations.ts';
+import { WRONG_ARM64_VIOTS, WRONG_TREES } from '../support/wrong-firmware.ts';
 import { inputOf, shipped, shown, topology, type BootOptions } from './boot-helper.ts';
 
 /** Every shipped topology that an arm64 guest with 4 KiB pages can run on. */
@@ -35,6 +36,10 @@ const ARM64 = [
   'platform-device',
   'segments',
   'large',
+  'dma-engine',
+  'checks',
+  'lazy',
+  'identity',
 ];
 
 const LOGS = mkdtempSync(join(tmpdir(), 'viommu-topo-emulator-'));
@@ -65,7 +70,7 @@ describe('a stock arm64 kernel on our own CPU and devices', () => {
     expect(shown(verdict)).toContain(`PASS ${name}`);
     // Our devices show everything: nothing stays unseen.
     expect(verdict.promises.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
-    if (name !== 'large') {
+    if (name !== 'large' && name !== 'identity') {
       expect(verdict.promises.map(({ id }) => id)).toContain('accesses-mapped');
     }
   });
@@ -138,6 +143,40 @@ describe('a tree that is wrong in one place fails for that reason', () => {
     const refused = what === 'a bypassing endpoint inside a row';
     expect(broken.map(({ id }) => id)).toContain(refused ? 'no-failed-request' : breaks);
   });
+});
+
+describe('a VIOT that is wrong in one place fails for that reason', () => {
+  test.each(WRONG_ARM64_VIOTS)('$what', async ({ what, text, cause, says, breaks, hangs }) => {
+    const model = topology(what.replaceAll(/[^a-zA-Z]+/gu, '-'), text);
+    const options = { firmware: 'acpi', ...(hangs === true ? { patience: 4 } : {}) } as const;
+    const verdict = await boot(model, options);
+    expect(verdict.causes[0]?.id, shown(verdict)).toBe(cause);
+    for (const words of says) expect(verdict.causes[0]?.message).toContain(words);
+    const broken = verdict.promises.filter(({ outcome }) => outcome === 'fail');
+    expect(broken.map(({ id }) => id)).toContain(breaks);
+  });
+});
+
+describe('without a rule of the device model', () => {
+  const chosen = new Set(['permission', 'unmap', 'bypass', 'MSI']);
+  const first = MUTATIONS.filter(({ rule }) => chosen.delete(rule.split(':')[0] ?? ''));
+
+  test.each([...first, RESET_MUTATION])(
+    '$rule: $breaks',
+    async ({ topology: name, breaks, plant }) => {
+      const back = plant();
+      try {
+        const verdict = await boot(shipped(name), { patience: 3 });
+        const broken = verdict.promises.filter(({ outcome }) => outcome === 'fail');
+        expect(
+          broken.map(({ id }) => id),
+          shown(verdict),
+        ).toContain(breaks);
+      } finally {
+        back();
+      }
+    },
+  );
 });
 
 describe('a guest that does not come to its end', () => {

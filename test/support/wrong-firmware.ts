@@ -10,14 +10,14 @@ firmware:
   overrides: ${overrides}
 `;
 
-/** The same on x86-64 with a VIOT of ours. */
-const q35 = (nodes: string): string => `
-extends: q35
+/** The same with a VIOT of ours. */
+const viot = (board: string, nodes: string, disk1 = ''): string => `
+extends: ${board}
 viommus:
   - { id: viommu0, at: 00:01.0 }
 endpoints:
   - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 4M } }
-  - { id: disk1, at: 00:03.0, device: { kind: virtio-blk, size: 4M } }
+  - { id: disk1, at: 00:03.0, device: { kind: virtio-blk, size: 4M }${disk1} }
 firmware:
   overrides: { viot: ${nodes} }
 `;
@@ -168,10 +168,14 @@ firmware:
   },
 ];
 
-export const WRONG_VIOTS: readonly WrongFirmware[] = [
+/** VIOTs, for the guest of a board; `lost`: what breaks where no range leads to the vIOMMU. */
+const wrongViots = (board: string, lost: string): readonly WrongFirmware[] => [
   {
     what: 'whose vIOMMU is another device',
-    text: q35(`{ nodes: [{ type: pci-iommu, at: 00:02.0 }, ${range('00:00.0-ff:1f.7', '0x0')}] }`),
+    text: viot(
+      board,
+      `{ nodes: [{ type: pci-iommu, at: 00:02.0 }, ${range('00:00.0-ff:1f.7', '0x0')}] }`,
+    ),
     cause: 'viot-iommu-is-another-device',
     says: [
       'says that 00:02.0 is the virtio-iommu, but that is disk0, a virtio-blk',
@@ -181,14 +185,18 @@ export const WRONG_VIOTS: readonly WrongFirmware[] = [
   },
   {
     what: 'whose vIOMMU is nowhere',
-    text: q35(`{ nodes: [{ type: pci-iommu, at: 00:0a.0 }, ${range('00:00.0-ff:1f.7', '0x0')}] }`),
+    text: viot(
+      board,
+      `{ nodes: [{ type: pci-iommu, at: 00:0a.0 }, ${range('00:00.0-ff:1f.7', '0x0')}] }`,
+    ),
     cause: 'viot-iommu-absent',
     says: ['says that 00:0a.0 is the virtio-iommu, but nothing is there'],
-    breaks: 'behind-is-grouped',
+    breaks: lost,
   },
   {
     what: 'with overlapping ranges, of which the last wins',
-    text: q35(
+    text: viot(
+      board,
       `{ nodes: [${IOMMU}, ${range('00:00.0-ff:1f.7', '0x0')}, ${range('00:02.0-00:02.0', '0x4321')}] }`,
     ),
     cause: 'viot-overlap',
@@ -197,16 +205,58 @@ export const WRONG_VIOTS: readonly WrongFirmware[] = [
   },
   {
     what: 'without one of the endpoints',
-    text: q35(`{ nodes: [${IOMMU}, ${range('00:03.0-ff:1f.7', '0x18')}] }`),
+    text: viot(board, `{ nodes: [${IOMMU}, ${range('00:03.0-ff:1f.7', '0x18')}] }`),
     cause: 'viot-gap',
     says: ['disk0 (00:02.0) is missing from VIOT'],
     breaks: 'behind-is-grouped',
   },
   {
     what: 'whose range leads to no IOMMU',
-    text: q35(`{ nodes: [${IOMMU}, ${range('00:00.0-ff:1f.7', '0x0', 1)}] }`),
+    text: viot(board, `{ nodes: [${IOMMU}, ${range('00:00.0-ff:1f.7', '0x0', 1)}] }`),
     cause: 'viot-output',
     says: ['disk0 (00:02.0) and disk1 (00:03.0)', 'offset 0x40'],
+    breaks: lost,
+  },
+];
+
+export const WRONG_VIOTS: readonly WrongFirmware[] = wrongViots('q35', 'behind-is-grouped');
+
+const whole = range('00:00.0-ff:1f.7', '0x0');
+
+/** More of them than QEMU is booted with: our own machine is quicker. */
+export const WRONG_ARM64_VIOTS: readonly WrongFirmware[] = [
+  // A vIOMMU that no firmware names crashes the driver (viommu_probe_device).
+  ...wrongViots('virt-arm64', 'no-kernel-trouble'),
+  {
+    what: 'whose range starts with a wrong endpoint ID',
+    text: viot('virt-arm64', `{ nodes: [${IOMMU}, ${range('00:00.0-ff:1f.7', '0x100')}] }`),
+    cause: 'viot-wrong-id',
+    says: ['disk0 (00:02.0)', '0x110', '0x10'],
     breaks: 'behind-is-grouped',
+  },
+  {
+    what: 'with two endpoints of one ID',
+    text: viot(
+      'virt-arm64',
+      `{ nodes: [${IOMMU}, ${range('00:02.0-00:02.0', '0x10')}, ${range('00:03.0-00:03.0', '0x10')}] }`,
+    ),
+    cause: 'viot-shared-id',
+    says: ['disk0 (00:02.0) and disk1 (00:03.0)', '0x10'],
+    breaks: 'drivers-bound',
+    hangs: true,
+  },
+  {
+    what: 'with a bypassing endpoint inside a range',
+    text: viot('virt-arm64', `{ nodes: [${IOMMU}, ${whole}] }`, ', viommu: none'),
+    cause: 'viot-covers-bypass',
+    says: ['disk1 (00:03.0)'],
+    breaks: 'no-failed-request',
+  },
+  {
+    what: 'that says it has fewer nodes than it has',
+    text: viot('virt-arm64', `{ node-count: 1, nodes: [${IOMMU}, ${whole}] }`),
+    cause: 'viot-gap',
+    says: ['its nodes cover nothing'],
+    breaks: 'no-kernel-trouble',
   },
 ];
