@@ -18,6 +18,7 @@ import {
 import type { BootHooks, BootInput, FirmwareImages } from '../scenario/index.ts';
 import type { GuestCheck, Model } from '../topology/index.ts';
 import { sha256 } from './firmware-seen.ts';
+import { guestFiles } from './guest-files.ts';
 import {
   bootPlan,
   DISK_READ_BYTES,
@@ -82,6 +83,7 @@ export async function prepareVfioUser(
     guest: options.guest,
     modules: modulesFor(model),
     parameters: moduleParameters(model),
+    files: await guestFiles(model, signal),
     plan: formatPlan(plan),
   });
   await put('initrd', 'initramfs.cpio', initramfs);

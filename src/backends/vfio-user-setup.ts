@@ -2,8 +2,16 @@ import { z } from 'zod';
 
 import { CoverageIndex, reservedRegions, type Machine } from '../machine/index.ts';
 import { boardFunctions, DISK_SIZE_DEFAULT } from '../qemu/index.ts';
-import { AccessAudit, DeviceRecorder, type DeviceEvent } from '../scenario/index.ts';
+import {
+  AccessAudit,
+  DeviceRecorder,
+  EndpointTraces,
+  type DeviceEvent,
+  type DeviceRecord,
+  type MachineRecord,
+} from '../scenario/index.ts';
 import type { ServerSetup, SetupContext } from '../vfio-user/index.ts';
+import { MachineWatch } from './machine-watch.ts';
 import { middleOf, PatternStore } from './model-disk.ts';
 import { deviceEvent, WATCHED } from './model-events.ts';
 import { DISK_WRITE_BYTES } from './plan.ts';
@@ -26,6 +34,14 @@ export interface LiveEvents {
   readonly lost: number;
 }
 
+/** What is kept of one boot of the guest. */
+interface Boot {
+  readonly recorder: DeviceRecorder;
+  readonly audit: AccessAudit;
+  readonly traces: EndpointTraces;
+  readonly watch: MachineWatch;
+}
+
 /**
  * Runs in the server's thread: disks, and the record of all that the devices do. It is folded there,
  * since a guest makes thousands of events in a second and no thread needs to be told of each.
@@ -34,20 +50,22 @@ export function setup(context: SetupContext): ServerSetup {
   const { seed, live } = DATA.parse(context.data);
   const { model } = context;
   const disks = new Map<string, PatternStore>();
-  const recorder = new DeviceRecorder();
-  const audit = new AccessAudit(model);
+  let boot: Boot | undefined;
+  let subscribed = false;
   let waiting: DeviceEvent[] = [];
   let lost = 0;
-  const watch = (machine: Machine): void => {
-    const started = performance.now();
+  const started = performance.now();
+  const subscribe = (machine: Machine): void => {
     machine.subscribe(
       (event) => {
         const told = deviceEvent(machine, event);
         // QEMU has the MSI-X tables, and sends the messages: here they have no address.
-        if (told === undefined || told.kind === 'msi') return;
+        if (told === undefined || told.kind === 'msi' || boot === undefined) return;
         const timed = { ...told, time: (performance.now() - started) / 1000 };
-        recorder.add(timed);
-        audit.add(timed);
+        boot.recorder.add(timed);
+        boot.audit.add(timed);
+        boot.traces.add(timed);
+        boot.watch.event(event);
         if (!live) return;
         if (waiting.length < LIVE_MAX) waiting.push(timed);
         else lost++;
@@ -66,8 +84,16 @@ export function setup(context: SetupContext): ServerSetup {
     },
     questions: {
       watch: () => {
-        addBoardFunctions(context.machine());
-        watch(context.machine());
+        const machine = context.machine();
+        if (!subscribed) {
+          addBoardFunctions(machine);
+          subscribe(machine);
+          subscribed = true;
+        }
+        const audit = new AccessAudit(model);
+        const watch = new MachineWatch(machine, audit);
+        watch.started(boot === undefined ? 'power-on' : 'reset');
+        boot = { recorder: new DeviceRecorder(), audit, traces: new EndpointTraces(model), watch };
       },
       events: (): LiveEvents => {
         const taken = { events: waiting, lost };
@@ -75,7 +101,15 @@ export function setup(context: SetupContext): ServerSetup {
         lost = 0;
         return taken;
       },
-      record: () => ({ ...recorder.finish(), audit: audit.finish() }),
+      record: (): DeviceRecord | undefined =>
+        boot === undefined
+          ? undefined
+          : {
+              ...boot.recorder.finish(),
+              audit: boot.audit.finish(),
+              ...boot.traces.finish(),
+              machine: withoutBatches(boot.watch.finish()),
+            },
       written: () =>
         new Map(
           Array.from(disks, ([id, disk]) => {
@@ -104,4 +138,10 @@ function addBoardFunctions(machine: Machine): void {
     const reserved = reservedRegions(model, { viommu: placed.viommu, host });
     device.addEndpoint({ id: placed.endpointId, reserved });
   }
+}
+
+/** A server that is busy needs no notification: what came with one says nothing of the guest. */
+function withoutBatches(record: MachineRecord): MachineRecord {
+  const { largestBatch: _, ...unmaps } = record.unmaps;
+  return { ...record, unmaps };
 }

@@ -27,8 +27,8 @@ export interface StartRecord {
 export interface UnmapRecord {
   /** UNMAPs that the device answered OK. */
   readonly count: number;
-  /** The most ranges that UNMAPs of one notification were for. */
-  readonly largestBatch: number;
+  /** The most ranges that UNMAPs of one notification were for; absent where that is not to be seen. */
+  readonly largestBatch?: number;
   /** UNMAPs after which something of their range was still reachable, the first of them. */
   readonly left: readonly Stray[];
   readonly leftCount: number;

@@ -112,10 +112,10 @@ export const unmapTiming: Promised = {
       subject: 'all endpoints',
       expected: kind === 'strict' ? 'one range with each notification' : 'several with one',
     };
-    if (machine === undefined) {
+    const { count = 0, largestBatch } = machine?.unmaps ?? {};
+    if (largestBatch === undefined) {
       return [unseen({ ...parts, seen: 'this backend does not show notifications' })];
     }
-    const { count, largestBatch } = machine.unmaps;
     return [
       judged(count > 0 && largestBatch > 1 === (kind === 'lazy'), {
         ...parts,
