@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { CAUSES, PROMISES } from '../../../src/scenario/index.ts';
+import { MUTATIONS, RESET_MUTATION } from '../../support/mutations.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const PAGE = readFileSync(join(ROOT, 'docs/reference/promises.md'), 'utf8');
@@ -20,8 +21,22 @@ test('every promise is on the page, with its title and its meaning, in the order
   }
 });
 
+test('every rule that a test takes away is on the page, with the promise that breaks', () => {
+  const section = PAGE.slice(PAGE.indexOf('## What each rule'), PAGE.indexOf('## Causes'));
+  const rows = [...section.matchAll(/^\| ([^|]+?)\s*\| `([a-z0-9-]+)`\s*\| `([a-z-]+)`\s*\|$/gmu)];
+  expect(rows.map(([, rule, topology, breaks]) => ({ rule, topology, breaks }))).toEqual(
+    [...MUTATIONS, RESET_MUTATION].map(({ rule, topology, breaks }) => ({
+      rule,
+      topology,
+      breaks,
+    })),
+  );
+});
+
 test('every cause is on the page', () => {
-  const rows = [...PAGE.matchAll(/^\| `([a-z-]+)`\s*\| (.*?)\s*\|$/gmu)];
+  const rows = [
+    ...PAGE.slice(PAGE.indexOf('## Causes')).matchAll(/^\| `([a-z-]+)`\s*\| (.*?)\s*\|$/gmu),
+  ];
   expect(Object.fromEntries(rows.map(([, id, text]) => [id, text]))).toEqual(CAUSES);
 });
 
