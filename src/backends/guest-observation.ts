@@ -20,6 +20,7 @@ import type {
 import { DMA_ENGINE_S_FAULT } from '../spec/pci-devices.ts';
 import type { Model } from '../topology/index.ts';
 import { planName } from './plan.ts';
+import { transfersOf } from './transfer.ts';
 import { userspaceOf } from './userspace.ts';
 
 /** Lines of kernel log kept; a guest that faults without end must not fill our memory. */
@@ -86,6 +87,7 @@ export function observeGuest(
     deferred: inventory?.deferred ?? [],
     disks: disksOf(report, names, reference),
     nics: nicsOf(report),
+    transfers: transfersOf(model, report, planName, linuxName),
     userspace: userspaceOf(report, linuxName),
     faultChecks: faultChecksOf(model, report, names),
     rebinds: rebindsOf(report),

@@ -138,7 +138,7 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
     firmware: compareFirmware(passed, seen),
     described: describeSeen(model, passed, seen, release),
     ending,
-    skipped: ['reboot'],
+    skipped: ['reboot', 'transfer'],
     environment: {
       backend: 'model',
       kernel: { release },

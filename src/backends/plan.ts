@@ -7,6 +7,7 @@ import {
   type ExpectedEndpoint,
 } from '../scenario/index.ts';
 import type { Endpoint, GuestCheck, Model } from '../topology/index.ts';
+import { transfers } from './transfer.ts';
 import { userspaceCheck, userspaceEndpoints, VFIO_MODULES } from './userspace.ts';
 
 /** Bytes read from each disk, from its start. */
@@ -53,6 +54,7 @@ export function bootPlan(
     ...atEach(plugged, (at) => [{ verb: 'plug', at, timeout: patience }]),
     ...model.endpoints.flatMap(checked),
     ...aims(model),
+    ...(skipped.includes('transfer') ? [] : transfers(model, planName)),
     ...(skipped.includes('rebind') ? [] : rebind(model, checked, patience)),
     { verb: 'inventory' },
     ...(reboot ? [{ verb: 'reboot' } as const] : []),

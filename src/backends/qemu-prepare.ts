@@ -36,7 +36,7 @@ import {
 } from './plan.ts';
 
 /** Nothing is plugged into a QEMU that runs, and a reset ends it (-no-reboot). */
-export const QEMU_CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot'];
+export const QEMU_CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot', 'transfer'];
 
 export interface QemuBackendOptions {
   /** Kernel, modules and userspace; of the topology's architecture. */

@@ -6,5 +6,6 @@ export { VirtioNet, type NetLink, type NetOptions, type NetTap } from './net.ts'
 export { DmaEngine, type DmaEngineEvent, type DmaEngineOptions } from './dma-engine.ts';
 export { Edu, type EduOptions } from './edu.ts';
 export { ipv4, NetPeer, type PeerCounters, type PeerOptions } from './net/peer.ts';
+export { patternBytes, patternCrc32 } from './net/out-stream.ts';
 export { pcapTap } from './net/pcap.ts';
 export type { SinkResult } from './net/tcp.ts';

@@ -2,6 +2,10 @@ import { structBytes } from '../bytes/index.ts';
 import { ETH_DATA_LEN, ETH_HEADER } from '../spec/ethernet.ts';
 import {
   VIRTIO_NET_CONFIG,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_F_MTU,
@@ -21,13 +25,33 @@ import {
   type VirtioHost,
 } from '../virtio/index.ts';
 
+import { finished, packetOf } from './net/offload.ts';
+
+/**
+ * Takes a frame for the guest. `most`: TCP data of one segment on a wire, when this frame has more
+ * than one and would be cut there; else 0 or absent.
+ */
+export type Deliver = (frame: Uint8Array, most?: number) => void;
+
+/** What goes with a frame of the guest. */
+export interface FrameContext {
+  /** More frames are at hand. */
+  readonly more?: boolean;
+  /** The guest takes TCP frames of up to 64 KiB. */
+  readonly large?: boolean;
+}
+
 /** The other end of a network device's cable. */
 export interface NetLink {
+  /**
+   * It is no wire: TCP frames may have up to 64 KiB, and what it delivers is right. Default false.
+   */
+  readonly large?: boolean;
   /**
    * A frame from the guest, without check sequence. It may answer at once through `deliver`.
    * The bytes are its own to keep.
    */
-  transmit(frame: Uint8Array, deliver: (frame: Uint8Array) => void): void;
+  transmit(frame: Uint8Array, deliver: Deliver, how?: FrameContext): void;
   snapshot?(): PlainState;
   restore?(state: PlainState): void;
 }
@@ -44,24 +68,38 @@ export interface NetOptions {
   readonly mtu?: number;
   /** Offers VIRTIO_NET_F_MRG_RXBUF; default true. */
   readonly mergeable?: boolean;
+  /**
+   * Offers to finish checksums, and where the link takes large frames, TCP segmentation both ways;
+   * default true.
+   */
+  readonly offloads?: boolean;
   readonly tap?: NetTap;
 }
 
 const FRAMES_PER_KICK = 256;
+/** Bytes of frames that are collected before they go out. */
+const BATCH_BYTES = 2 ** 20;
 /** Longest frame that is taken from a guest: no more was offered. */
 const FRAME_MAX = 65550;
 /** Frames and bytes that wait for buffers of the guest; what comes then is lost, as on a real cable. */
 const BACKLOG_FRAMES = 4096;
 const BACKLOG_BYTES = 4 * 2 ** 20;
 
+/** A frame that waits for buffers of the guest. */
+interface Waiting {
+  readonly frame: Uint8Array;
+  readonly most: number;
+  readonly [key: string]: PlainState;
+}
+
 interface NetState {
-  readonly backlog: readonly Uint8Array[];
+  readonly backlog: readonly Waiting[];
   readonly dropped: number;
   readonly link: PlainState;
   readonly [key: string]: PlainState;
 }
 
-/** VIRTIO 1.3, "Network Device": one receive and one transmit queue, no offloads. */
+/** VIRTIO 1.3, "Network Device": one receive and one transmit queue. */
 export class VirtioNet implements VirtioDevice {
   readonly deviceId = VIRTIO_ID_NET;
   readonly features: bigint;
@@ -72,13 +110,13 @@ export class VirtioNet implements VirtioDevice {
   readonly #link: NetLink;
   readonly #tap: NetTap | undefined;
   #host: VirtioHost | undefined;
-  #backlog: Uint8Array[] = [];
+  #backlog: Waiting[] = [];
   #backlogBytes = 0;
   /** Receive buffers that are popped but too few for the frame at hand. */
   #held: Chain[] = [];
 
   constructor(options: NetOptions) {
-    const { mac, mtu, queueSize = 256, mergeable = true } = options;
+    const { mac, mtu, queueSize = 256, mergeable = true, offloads = true } = options;
     this.#link = options.link;
     this.#tap = options.tap;
     this.queueSizes = [queueSize, queueSize];
@@ -86,6 +124,10 @@ export class VirtioNet implements VirtioDevice {
       VIRTIO_NET_F_MAC,
       VIRTIO_NET_F_STATUS,
       ...(mergeable ? [VIRTIO_NET_F_MRG_RXBUF] : []),
+      ...(offloads ? [VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM] : []),
+      ...(offloads && options.link.large === true
+        ? [VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4]
+        : []),
       ...(mtu === undefined ? [] : [VIRTIO_NET_F_MTU]),
     );
     this.config = structBytes(VIRTIO_NET_CONFIG, 'le', {
@@ -115,7 +157,7 @@ export class VirtioNet implements VirtioDevice {
   }
 
   /** A frame for the guest. It waits when there is no buffer, and is lost when too many wait. */
-  readonly deliver = (frame: Uint8Array): void => {
+  readonly deliver: Deliver = (frame, most = 0) => {
     const full =
       this.#backlog.length >= BACKLOG_FRAMES || this.#backlogBytes + frame.length > BACKLOG_BYTES;
     if (full || !this.linkUp || this.#host?.live !== true) {
@@ -123,7 +165,7 @@ export class VirtioNet implements VirtioDevice {
       return;
     }
     this.#tap?.(frame, 'peer');
-    this.#backlog.push(frame);
+    this.#backlog.push({ frame, most });
     this.#backlogBytes += frame.length;
     this.#receive();
   };
@@ -150,7 +192,7 @@ export class VirtioNet implements VirtioDevice {
 
   snapshot(): PlainState {
     const state: NetState = {
-      backlog: this.#backlog.map((frame) => frame.slice()),
+      backlog: this.#backlog.map(({ frame, most }) => ({ frame: frame.slice(), most })),
       dropped: this.dropped,
       link: this.#link.snapshot?.(),
     };
@@ -159,8 +201,8 @@ export class VirtioNet implements VirtioDevice {
 
   restore(state: PlainState): void {
     const { backlog, dropped, link } = state as NetState;
-    this.#backlog = backlog.map((frame) => frame.slice());
-    this.#backlogBytes = backlog.reduce((sum, frame) => sum + frame.length, 0);
+    this.#backlog = backlog.map(({ frame, most }) => ({ frame: frame.slice(), most }));
+    this.#backlogBytes = backlog.reduce((sum, { frame }) => sum + frame.length, 0);
     this.dropped = dropped;
     this.#held = this.#host?.queue(VIRTIO_NET_RECEIVEQ)?.taken() ?? [];
     this.#link.restore?.(link);
@@ -169,8 +211,10 @@ export class VirtioNet implements VirtioDevice {
   #transmit(): void {
     const queue = this.#host?.queue(VIRTIO_NET_TRANSMITQ);
     if (queue === undefined) return;
+    const frames: Uint8Array[] = [];
+    let bytes = 0;
     let done = 0;
-    for (; done < FRAMES_PER_KICK; done++) {
+    for (; done < FRAMES_PER_KICK && bytes < BATCH_BYTES; done++) {
       const chain = queue.pop();
       if (chain === undefined) break;
       const frame = takeFrame(chain);
@@ -178,12 +222,19 @@ export class VirtioNet implements VirtioDevice {
       queue.push(chain, 0);
       if (frame === undefined || !this.linkUp) this.dropped++;
       else {
-        this.#tap?.(frame, 'guest');
-        this.#link.transmit(frame, this.deliver);
+        frames.push(frame);
+        bytes += frame.length;
       }
     }
+    const large = this.#host?.hasFeature(VIRTIO_NET_F_GUEST_TSO4) === true;
+    for (const [index, frame] of frames.entries()) {
+      this.#tap?.(frame, 'guest');
+      this.#link.transmit(frame, this.deliver, { more: index < frames.length - 1, large });
+    }
     this.#host?.signal(VIRTIO_NET_TRANSMITQ);
-    if (done === FRAMES_PER_KICK) this.#host?.kickLater(VIRTIO_NET_TRANSMITQ);
+    if (done === FRAMES_PER_KICK || bytes >= BATCH_BYTES) {
+      this.#host?.kickLater(VIRTIO_NET_TRANSMITQ);
+    }
   }
 
   /** Gives waiting frames to the guest while it has buffers. */
@@ -192,11 +243,12 @@ export class VirtioNet implements VirtioDevice {
     if (queue === undefined) return;
     let given = false;
     for (;;) {
-      const frame = this.#backlog[0];
-      if (frame === undefined || !this.#gather(queue, frame.length + VIRTIO_NET_HDR.size)) break;
+      const waiting = this.#backlog[0];
+      const size = (waiting?.frame.length ?? 0) + VIRTIO_NET_HDR.size;
+      if (waiting === undefined || !this.#gather(queue, size)) break;
       this.#backlog.shift();
-      this.#backlogBytes -= frame.length;
-      this.#give(queue, frame);
+      this.#backlogBytes -= waiting.frame.length;
+      this.#give(queue, waiting);
       given = true;
     }
     if (given) this.#host?.signal(VIRTIO_NET_RECEIVEQ);
@@ -215,12 +267,13 @@ export class VirtioNet implements VirtioDevice {
     return true;
   }
 
-  #give(queue: DeviceQueue, frame: Uint8Array): void {
+  #give(queue: DeviceQueue, { frame, most }: Waiting): void {
     const chains = this.#held;
     this.#held = [];
-    const packet = new Uint8Array(VIRTIO_NET_HDR.size + frame.length);
-    packet.set(structBytes(VIRTIO_NET_HDR, 'le', { num_buffers: chains.length }));
-    packet.set(frame, VIRTIO_NET_HDR.size);
+    // What came over a real wire nobody has looked at.
+    const checked =
+      this.#link.large === true && this.#host?.hasFeature(VIRTIO_NET_F_GUEST_CSUM) === true;
+    const packet = packetOf(frame, most, checked, chains.length);
     const room = chains.reduce((sum, chain) => sum + chain.writableLength, 0);
     let lost = room < packet.length;
     let at = 0;
@@ -240,7 +293,8 @@ export class VirtioNet implements VirtioDevice {
 function takeFrame({ reader }: Chain): Uint8Array | undefined {
   const length = reader.length - VIRTIO_NET_HDR.size;
   if (length < ETH_HEADER.size || length > FRAME_MAX) return undefined;
-  reader.skip(VIRTIO_NET_HDR.size);
+  const head = new Uint8Array(VIRTIO_NET_HDR.size);
   const frame = new Uint8Array(length);
-  return reader.read(frame) === length ? frame : undefined;
+  if (reader.read(head) !== head.length || reader.read(frame) !== length) return undefined;
+  return finished(head, frame) ? frame : undefined;
 }

@@ -30,7 +30,7 @@ const APPLETS = (
 const INIT_SCRIPT = new URL('../../qemu/init/init.sh', import.meta.url);
 
 /** Verbs of a plan whose scripts are files of their own beside it. */
-const CHECKS = ['vfio'] as const;
+const CHECKS = ['transfer', 'vfio'] as const;
 
 /**
  * The initramfs of a guest: busybox, our init script, its plan, and uncompressed modules.

@@ -105,6 +105,15 @@ export type GuestAction =
       readonly unsafe?: number;
       readonly timeout?: number;
     }
+  /** DHCP, ping and TCP each way, with checksums, by qemu/init/transfer.sh. */
+  | {
+      readonly verb: 'transfer';
+      readonly at: string;
+      readonly bytes: number;
+      /** What is sent: this and a newline over and over. */
+      readonly seed: string;
+      readonly timeout?: number;
+    }
   /** In the end the guest reboots instead of powering off. */
   | { readonly verb: 'reboot' };
 

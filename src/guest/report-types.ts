@@ -170,6 +170,7 @@ export type GuestResult =
         | 'mark'
         | 'awaited'
         | 'plug'
+        | 'transfer'
         | 'vfio'
         | 'vfioend';
       readonly number: number;

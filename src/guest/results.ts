@@ -19,6 +19,7 @@ const PLAIN = [
   'mark',
   'awaited',
   'plug',
+  'transfer',
   'vfio',
   'vfioend',
 ] as const;

@@ -8,6 +8,6 @@ export type { MachineState } from './snapshot.ts';
 export type { MemoryPage } from './sparse.ts';
 export type { ListenOptions, MachineEvent, MachineListener } from './stream.ts';
 export type { MachineHost, MachineViommu, Unit } from './unit.ts';
-export type { HostSide } from './passthrough.ts';
+export type { HostEvent, HostSide } from './passthrough.ts';
 export { boardTables } from './board-tables.ts';
 export { reservedRegions } from './regions.ts';

@@ -53,6 +53,8 @@ export type {
   OverlapObservation,
   PlugObservation,
   RebindObservation,
+  TransferObservation,
+  TransferStep,
 } from './observation.ts';
 export type {
   LeftMapping,
@@ -67,6 +69,7 @@ export type { TraceRecord, TracedEvent } from './request-trace.ts';
 export type { UserspaceObservation, UserspaceStep } from './userspace.ts';
 export type { Evidence, Item, Outcome, Promised, PromiseResult } from './promise.ts';
 export { PROMISES } from './promises/index.ts';
+export { transferring } from './promises/transfer.ts';
 export { rebindable } from './promises/variations.ts';
 export { isAt } from './names.ts';
 export { exitCode, judge, type Verdict } from './verdict.ts';

@@ -72,6 +72,8 @@ export interface GuestObservation {
   readonly disks: readonly DiskObservation[];
   readonly nics: readonly NicObservation[];
   readonly faultChecks: readonly FaultCheckObservation[];
+  /** What was sent through NICs in earnest; absent: nobody looked. */
+  readonly transfers?: readonly TransferObservation[];
   /** Devices that programs in the guest's user space drove; absent: nobody looked. */
   readonly userspace?: readonly UserspaceObservation[];
   readonly rebinds: readonly RebindObservation[];
@@ -171,6 +173,27 @@ export interface NicObservation {
   /** What was tried: `ping`, `dhcp`, `http`. */
   readonly method: string;
   readonly ok: boolean;
+  readonly error?: string;
+}
+
+/** DHCP, ping and TCP through one NIC. */
+export interface TransferObservation {
+  readonly device: string;
+  /** By DHCP. */
+  readonly address?: string;
+  readonly error?: string;
+  readonly pinged: boolean;
+  readonly sent?: TransferStep;
+  readonly taken?: TransferStep;
+  /** What the CRC-32 of either must be, in hexadecimal. */
+  readonly reference: { readonly sent: string; readonly taken: string };
+}
+
+export interface TransferStep {
+  /** CRC-32 of what arrived, as who got it says; empty when nobody said anything. */
+  readonly crc: string;
+  /** Of the guest's time. */
+  readonly seconds?: number;
   readonly error?: string;
 }
 

@@ -67,3 +67,5 @@ export const TCPOLEN_MSS = 4;
 /** Well-known ports of the services for tests (RFC 862, 863). */
 export const PORT_ECHO = 7;
 export const PORT_DISCARD = 9;
+/** Of this project: `send COUNT` and as many bytes, or `take COUNT` (src/endpoints/net/tcp-connection.ts). */
+export const PORT_TRANSFER = 1919;

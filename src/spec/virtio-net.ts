@@ -2,8 +2,14 @@ import { struct } from '../bytes/index.ts';
 
 /** VIRTIO 1.3, "Network Device". Feature bits are bit numbers. */
 
+/** The driver leaves checksums out of what it sends; the device out of what it delivers. */
+export const VIRTIO_NET_F_CSUM = 0;
+export const VIRTIO_NET_F_GUEST_CSUM = 1;
 export const VIRTIO_NET_F_MTU = 3;
 export const VIRTIO_NET_F_MAC = 5;
+/** TCP over IPv4 in frames of up to 64 KiB, to the driver and from it. */
+export const VIRTIO_NET_F_GUEST_TSO4 = 7;
+export const VIRTIO_NET_F_HOST_TSO4 = 11;
 export const VIRTIO_NET_F_MRG_RXBUF = 15;
 export const VIRTIO_NET_F_STATUS = 16;
 
@@ -27,6 +33,12 @@ export const VIRTIO_NET_HDR = struct('struct virtio_net_hdr', 12, {
   csum_offset: 'u16',
   num_buffers: 'u16',
 });
+
+/** `flags`: the checksum at `csum_offset` behind `csum_start` is only begun; it was found right. */
+export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+export const VIRTIO_NET_HDR_F_DATA_VALID = 2;
+export const VIRTIO_NET_HDR_GSO_NONE = 0;
+export const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
 
 /** Queues of a device without VIRTIO_NET_F_MQ. */
 export const VIRTIO_NET_RECEIVEQ = 0;

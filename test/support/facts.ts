@@ -307,7 +307,7 @@ export function model(change: Partial<Model> = {}): Model {
     ],
     firmware: { deviceTree: true, acpi: true },
     expect: { endpoints: {}, log: { present: [], absent: [] } },
-    guest: { pageSize: 0x1000n, checks: [] },
+    guest: { pageSize: 0x1000n, checks: [], transferSize: 1n << 20n },
     place,
     ...change,
   };

@@ -28,7 +28,7 @@ import {
   UDP_HEADER,
 } from '../../spec/ip.ts';
 import type { PlainState } from '../../virtio/index.ts';
-import type { NetLink } from '../net.ts';
+import type { Deliver, FrameContext, NetLink } from '../net.ts';
 import { DhcpServer } from './dhcp.ts';
 import {
   etherFrame,
@@ -74,9 +74,11 @@ const BROADCAST_MAC = new Uint8Array(ETH_ALEN).fill(0xff);
 
 /**
  * The host at the other end of the cable: answers ARP and ping, gives addresses by DHCP, echoes UDP and
- * TCP on port 7, swallows both on port 9, of TCP with a checksum. No timers, no routes, no fragments.
+ * TCP on port 7, swallows both on port 9, of TCP with a checksum, and sends as much as it is asked for on
+ * TCP port 1919. No timers, no routes, no fragments.
  */
 export class NetPeer implements NetLink {
+  readonly large = true;
   readonly mac: Uint8Array;
   readonly address: number;
   counters: PeerCounters = {
@@ -93,7 +95,8 @@ export class NetPeer implements NetLink {
   readonly #dhcp: DhcpServer;
   readonly #tcp: TcpTable;
   #id = 0;
-  #deliver: (frame: Uint8Array) => void = () => undefined;
+  #deliver: Deliver = () => undefined;
+  #how: FrameContext = {};
 
   constructor(options: PeerOptions = {}) {
     this.mac = options.mac ?? new Uint8Array([0x52, 0x55, 0x0a, 0x00, 0x02, 0x02]);
@@ -101,8 +104,8 @@ export class NetPeer implements NetLink {
     const netmask = options.netmask ?? ipv4('255.255.255.0');
     const first = options.firstLease ?? ipv4('10.0.2.15');
     this.#dhcp = new DhcpServer({ address: this.address, netmask, first });
-    this.#tcp = new TcpTable(({ mac, address }, segment) =>
-      this.#sendIp(mac, address, IPPROTO_TCP, segment, TCP_HEADER.offsets.check),
+    this.#tcp = new TcpTable(({ mac, address }, segment, most) =>
+      this.#sendIp(mac, address, IPPROTO_TCP, segment, TCP_HEADER.offsets.check, most),
     );
   }
 
@@ -115,13 +118,15 @@ export class NetPeer implements NetLink {
     return this.#tcp.connections;
   }
 
-  transmit(frame: Uint8Array, deliver: (frame: Uint8Array) => void): void {
+  transmit(frame: Uint8Array, deliver: Deliver, how: FrameContext = {}): void {
     this.#deliver = deliver;
+    this.#how = how;
     const done = parsed(() => {
       this.#frame(frame);
       return true;
     });
     if (done === undefined) this.counters.malformed++;
+    if (how.more !== true) this.#tcp.settle();
   }
 
   snapshot(): PlainState {
@@ -229,7 +234,9 @@ export class NetPeer implements NetLink {
       return;
     }
     this.counters.tcp++;
-    this.#tcp.receive({ address: packet.source, mac: new Uint8Array(mac) }, packet.payload);
+    const { more = false, large = false } = this.#how;
+    const guest = { address: packet.source, mac: new Uint8Array(mac) };
+    this.#tcp.receive(guest, packet.payload, more, large);
   }
 
   /** ICMP port unreachable, with the head of what was sent (RFC 792). */
@@ -246,15 +253,22 @@ export class NetPeer implements NetLink {
     this.#sendIp(mac, to, IPPROTO_UDP, sink.raw(data).bytes(), UDP_HEADER.offsets.check);
   }
 
-  #sendIp(mac: Uint8Array, to: number, protocol: number, bytes: Uint8Array, sumAt: number): void {
+  #sendIp(
+    mac: Uint8Array,
+    to: number,
+    protocol: number,
+    bytes: Uint8Array,
+    sumAt: number,
+    most = 0,
+  ): void {
     // What came in one frame leaves in one; an oversized frame of a guest is not answered.
-    if (ETH_HEADER.size + IP_HEADER.size + bytes.length > ETH_FRAME_LEN) {
+    if (most === 0 && ETH_HEADER.size + IP_HEADER.size + bytes.length > ETH_FRAME_LEN) {
       this.counters.ignored++;
       return;
     }
     this.#id = (this.#id + 1) & 0xffff;
     const addresses = { fromMac: this.mac, toMac: mac, from: this.address, to };
-    this.#deliver(ipFrame(addresses, protocol, this.#id, bytes, sumAt));
+    this.#deliver(ipFrame(addresses, protocol, this.#id, bytes, sumAt), most);
   }
 }
 

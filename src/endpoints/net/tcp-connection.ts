@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { BytesOut, PatternOut, type OutState, type OutStream } from './out-stream.ts';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from '../../spec/ip.ts';
 
 /** A segment, its checksum verified. */
@@ -13,9 +14,15 @@ export interface TcpSegment {
 }
 
 /** What a connection says; the peer adds ports and checksums. */
-export type TcpSend = (segment: Omit<TcpSegment, 'mss'> & { readonly mss?: number }) => void;
+export type TcpSend = (
+  segment: Omit<TcpSegment, 'mss'> & {
+    readonly mss?: number;
+    /** Data of one segment on the wire, when there is more in this one. */
+    readonly most?: number;
+  },
+) => void;
 
-export type TcpService = 'echo' | 'sink';
+export type TcpService = 'echo' | 'sink' | 'transfer';
 
 /** A connection as plain data. */
 export interface TcpState {
@@ -28,7 +35,11 @@ export interface TcpState {
   readonly sendHighest: number;
   readonly window: number;
   readonly mss: number;
-  readonly out: Uint8Array;
+  readonly out: OutState;
+  /** The first line of a transfer, and what came of it. */
+  readonly asked: string;
+  readonly wants: { readonly send?: number } | undefined;
+  readonly ended: boolean;
   readonly duplicates: number;
   readonly bytes: number;
   readonly checksum: number;
@@ -36,6 +47,11 @@ export interface TcpState {
 
 /** Bytes that wait to be sent or acknowledged; also the window that is offered. */
 const BUFFER = 0xffff;
+/** Longest line that a transfer is asked with, and most bytes it moves. */
+const QUESTION_MAX = 20;
+const TRANSFER_MAX = 2 ** 40;
+/** Data of the largest frame that a guest takes: an IPv4 packet of 64 KiB, without headers. */
+const LARGE_DATA = 0xffff - 60;
 const MSS_OURS = 1460;
 const MSS_DEFAULT = 536;
 /** Duplicate acknowledgements after which data is sent again (RFC 5681). */
@@ -46,7 +62,9 @@ const DUPLICATES = 3;
  * when the guest has no buffers, and then its duplicate acknowledgements ask for more.
  *
  * `echo` sends back what it gets. `sink` counts and checksums it, and says so in one line,
- * `<bytes> <crc32 in hex>`, when the other side has no more.
+ * `<bytes> <crc32 in hex>`, when the other side has no more. `transfer` is told in
+ * its first line to `send COUNT` bytes, which it answers as a sink does, or to `take COUNT` bytes of a
+ * pattern; then it closes.
  */
 export class TcpConnection {
   readonly service: TcpService;
@@ -62,8 +80,15 @@ export class TcpConnection {
   #window: number;
   #mss: number;
   /** From `#unacknowledged` on. */
-  #out: Uint8Array = new Uint8Array(0);
+  #out: OutStream = new BytesOut();
+  #asked = '';
+  /** Bytes that a transfer is to swallow; empty while it sends; undefined while it is asked. */
+  #wants: { readonly send?: number } | undefined;
   #duplicates = 0;
+  /** The other side has closed. */
+  #ended = false;
+  /** An acknowledgement that waits for more to acknowledge. */
+  #owes = false;
 
   constructor(service: TcpService, syn: TcpSegment, initial: number, send: TcpSend) {
     this.service = service;
@@ -83,7 +108,11 @@ export class TcpConnection {
     this.#send({ ...base, sequence: this.#unacknowledged, flags, mss: MSS_OURS });
   }
 
-  receive(segment: TcpSegment): void {
+  /**
+   * @param more whether other segments are at hand, so that an acknowledgement can wait for `settle`
+   * @param large whether the other side takes frames of 64 KiB
+   */
+  receive(segment: TcpSegment, more = false, large = false): void {
     if ((segment.flags & TCP_RST) !== 0) {
       // Only a reset that is in the window counts (RFC 9293, 3.10.7.4).
       if (segment.sequence === this.#receiveNext) this.phase = 'closed';
@@ -98,11 +127,18 @@ export class TcpConnection {
     if ((segment.flags & TCP_ACK) === 0 || !this.#acknowledged(segment)) return;
     const before = this.#receiveNext;
     this.#take(segment);
-    const sent = this.#flush();
+    const sent = this.#flush(large);
     const fin = (segment.flags & TCP_FIN) !== 0;
     const news = segment.data.length > 0 || fin || before !== this.#receiveNext;
     const opened = room < this.#mss && this.#room() >= this.#mss;
-    if (!sent && (news || opened) && !this.#isClosed()) this.#acknowledge();
+    if (sent || !(news || opened) || this.#isClosed()) return;
+    if (more && before !== this.#receiveNext && !fin) this.#owes = true;
+    else this.#acknowledge();
+  }
+
+  /** Acknowledges what was put off. */
+  settle(): void {
+    if (this.#owes && !this.#isClosed()) this.#acknowledge();
   }
 
   snapshot(): TcpState {
@@ -115,7 +151,10 @@ export class TcpConnection {
       sendHighest: this.#highest,
       window: this.#window,
       mss: this.#mss,
-      out: this.#out.slice(),
+      out: this.#out.snapshot(),
+      asked: this.#asked,
+      wants: this.#wants,
+      ended: this.#ended,
       duplicates: this.#duplicates,
       bytes: this.bytes,
       checksum: this.checksum,
@@ -123,7 +162,13 @@ export class TcpConnection {
   }
 
   static restored(state: TcpState, send: TcpSend): TcpConnection {
-    const syn = { sequence: 0, acknowledged: 0, flags: TCP_SYN, window: 0, data: state.out };
+    const syn = {
+      sequence: 0,
+      acknowledged: 0,
+      flags: TCP_SYN,
+      window: 0,
+      data: new Uint8Array(0),
+    };
     const connection = new TcpConnection(state.service, syn, 0, send);
     connection.#restore(state);
     return connection;
@@ -137,7 +182,10 @@ export class TcpConnection {
     this.#highest = state.sendHighest;
     this.#window = state.window;
     this.#mss = state.mss;
-    this.#out = state.out.slice();
+    this.#out = 'bytes' in state.out ? new BytesOut(state.out) : new PatternOut(state.out);
+    this.#asked = state.asked;
+    this.#wants = state.wants;
+    this.#ended = state.ended;
     this.#duplicates = state.duplicates;
     this.bytes = state.bytes;
     this.checksum = state.checksum;
@@ -163,7 +211,7 @@ export class TcpConnection {
       const virtual = this.phase === 'syn-received' ? 1 : 0;
       if (this.phase === 'syn-received') this.phase = 'established';
       // The last one acknowledged may be our FIN, which is no byte of the buffer.
-      this.#out = this.#out.slice(Math.min(ahead - virtual, this.#out.length));
+      this.#out.drop(Math.min(ahead - virtual, this.#out.length));
       if (this.phase === 'last-ack' && acknowledged === this.#highest) this.phase = 'closed';
     } else if (ahead === 0 && data.length === 0 && (flags & TCP_FIN) === 0 && sameWindow) {
       this.#repeat();
@@ -182,41 +230,80 @@ export class TcpConnection {
   }
 
   #take({ sequence, data, flags }: TcpSegment): void {
-    if (this.phase !== 'established') return;
+    if (this.#ended || this.#isClosed()) return;
     const known = (this.#receiveNext - sequence) | 0;
     // What comes out of order comes again.
     if (known < 0 || known > data.length) return;
     const fresh = data.subarray(known, known + this.#room());
-    if (this.service === 'echo') this.#append(fresh);
-    else this.checksum = crc32(fresh, this.checksum);
-    this.bytes += fresh.length;
+    const open = this.phase === 'established';
+    if (open && this.service === 'echo') this.#append(fresh);
+    else if (open && this.service === 'transfer') this.#transfer(fresh);
+    else if (open) this.checksum = crc32(fresh, this.checksum);
+    if (open && this.service !== 'transfer') this.bytes += fresh.length;
     this.#receiveNext = (this.#receiveNext + fresh.length) >>> 0;
     if ((flags & TCP_FIN) === 0 || known + fresh.length < data.length) return;
     this.#receiveNext = (this.#receiveNext + 1) >>> 0;
+    this.#ended = true;
+    // A transfer may have closed before the other side did.
+    if (this.phase !== 'established') return;
     this.phase = 'closing';
-    if (this.service === 'sink') {
-      const sum = this.checksum.toString(16).padStart(8, '0');
-      this.#append(Buffer.from(`${this.bytes} ${sum}\n`));
-    }
+    if (this.service === 'sink') this.#conclude();
   }
 
   #append(data: Uint8Array): void {
-    if (data.length > 0) this.#out = new Uint8Array(Buffer.concat([this.#out, data]));
+    if (data.length > 0 && this.#out instanceof BytesOut) this.#out.append(data);
+  }
+
+  /** The first line says what is wanted, `take COUNT` or `send COUNT`; the rest is what is sent. */
+  #transfer(data: Uint8Array): void {
+    let rest = data;
+    if (this.#wants === undefined) {
+      const room = QUESTION_MAX - this.#asked.length;
+      const line = Buffer.from(data.subarray(0, room)).toString('latin1');
+      const end = line.indexOf('\n');
+      this.#asked += end < 0 ? line : line.slice(0, end);
+      if (end < 0 && line.length < room) return;
+      this.#begin();
+      rest = data.subarray(end + 1);
+    }
+    const { send = 0 } = this.#wants ?? {};
+    if (this.phase !== 'established') return;
+    const counted = rest.subarray(0, send - this.bytes);
+    this.checksum = crc32(counted, this.checksum);
+    this.bytes += counted.length;
+    if (this.bytes === send) this.#conclude();
+  }
+
+  #begin(): void {
+    const [, verb, digits = '0'] = /^(send|take) (\d{1,13})$/u.exec(this.#asked) ?? [];
+    const count = Math.min(Number(digits), TRANSFER_MAX);
+    this.#wants = verb === 'send' ? { send: count } : {};
+    if (verb === 'send') return;
+    this.#out = new PatternOut({ at: 0, left: verb === 'take' ? count : 0 });
+    this.phase = 'closing';
+  }
+
+  /** The last line of who swallowed what it got. */
+  #conclude(): void {
+    this.phase = 'closing';
+    const sum = this.checksum.toString(16).padStart(8, '0');
+    this.#append(Buffer.from(`${this.bytes} ${sum}\n`));
   }
 
   #room(): number {
-    return this.service === 'sink' ? BUFFER : Math.max(0, BUFFER - this.#out.length);
+    return this.service === 'echo' ? Math.max(0, BUFFER - this.#out.length) : BUFFER;
   }
 
   /** Sends what the other side has room for; true when something went out. */
-  #flush(): boolean {
+  #flush(large: boolean): boolean {
     if (this.phase !== 'established' && this.phase !== 'closing') return false;
+    const most = large ? Math.floor(LARGE_DATA / this.#mss) * this.#mss : this.#mss;
     let sent = false;
     for (;;) {
       const flight = (this.#next - this.#unacknowledged) >>> 0;
-      const count = Math.min(this.#mss, this.#out.length - flight, this.#window - flight);
+      const count = Math.min(most, this.#out.length - flight, this.#window - flight);
       if (count <= 0) break;
-      const data = this.#out.subarray(flight, flight + count);
+      const data = this.#out.read(flight, count);
       this.#emit(TCP_ACK | TCP_PSH, data);
       this.#next = (this.#next + count) >>> 0;
       sent = true;
@@ -234,10 +321,13 @@ export class TcpConnection {
   }
 
   #emit(flags: number, data: Uint8Array): void {
+    this.#owes = false;
     const window = this.#room();
     const length = data.length + ((flags & TCP_FIN) !== 0 ? 1 : 0);
     const end = (this.#next + length) >>> 0;
     if (((end - this.#highest) | 0) > 0) this.#highest = end;
-    this.#send({ sequence: this.#next, acknowledged: this.#receiveNext, flags, window, data });
+    const most = data.length > this.#mss ? { most: this.#mss } : {};
+    const base = { sequence: this.#next, acknowledged: this.#receiveNext, flags, window, data };
+    this.#send({ ...base, ...most });
   }
 }

@@ -2,6 +2,7 @@ import { ByteSink, ByteView } from '../../bytes/index.ts';
 import {
   PORT_DISCARD,
   PORT_ECHO,
+  PORT_TRANSFER,
   TCP_ACK,
   TCP_FIN,
   TCP_HEADER,
@@ -18,8 +19,11 @@ import {
   type TcpState,
 } from './tcp-connection.ts';
 
-/** Sends the bytes of a segment, checksum missing, to a guest. */
-export type TcpOutput = (guest: TcpGuest, segment: Uint8Array) => void;
+/**
+ * Sends the bytes of a segment, checksum missing, to a guest. `most`: data of one segment on the wire,
+ * when there is more in this one; else 0.
+ */
+export type TcpOutput = (guest: TcpGuest, segment: Uint8Array, most: number) => void;
 
 /** Who is at the other end. */
 export interface TcpGuest {
@@ -58,6 +62,7 @@ const RESULTS_MAX = 64;
 const SERVICES: ReadonlyMap<number, TcpService> = new Map([
   [PORT_ECHO, 'echo'],
   [PORT_DISCARD, 'sink'],
+  [PORT_TRANSFER, 'transfer'],
 ]);
 
 /** All TCP connections of the peer, by the guest's address and both ports. */
@@ -82,17 +87,18 @@ export class TcpTable {
   }
 
   /**
-   * A segment whose checksum is right.
+   * A segment whose checksum is right; `more` of them are at hand, until `settle`. A guest that takes
+   * `large` frames is sent some.
    *
    * @throws FormatError when it is cut short
    */
-  receive(guest: TcpGuest, bytes: Uint8Array): void {
+  receive(guest: TcpGuest, bytes: Uint8Array, more = false, large = false): void {
     const { source, dest, segment } = readSegment(bytes);
     const key = `${guest.address}:${source}:${dest}`;
     const entry = this.#entries.get(key);
     const send = this.#sender(guest, source, dest);
     if (entry) {
-      entry.connection.receive(segment);
+      entry.connection.receive(segment, more, large);
       this.#settle(key, entry);
       return;
     }
@@ -106,6 +112,11 @@ export class TcpTable {
     const connection = new TcpConnection(service, segment, this.#initial, send);
     this.#entries.set(key, { guest, connection });
     connection.accept();
+  }
+
+  /** Sends the acknowledgements that waited for more to acknowledge. */
+  settle(): void {
+    for (const { connection } of this.#entries.values()) connection.settle();
   }
 
   snapshot(): TcpTableState {
@@ -140,7 +151,7 @@ export class TcpTable {
   }
 
   #sender(guest: TcpGuest, source: number, dest: number): TcpSend {
-    return ({ sequence, acknowledged, flags, window, mss, data }) => {
+    return ({ sequence, acknowledged, flags, window, mss, most = 0, data }) => {
       const sink = new ByteSink('be', TCP_HEADER.size + TCPOLEN_MSS + data.length);
       const words = (TCP_HEADER.size + (mss === undefined ? 0 : TCPOLEN_MSS)) / 4;
       TCP_HEADER.write(sink, {
@@ -153,7 +164,7 @@ export class TcpTable {
         window,
       });
       if (mss !== undefined) sink.u8(TCPOPT_MSS).u8(TCPOLEN_MSS).u16(mss);
-      this.#output(guest, sink.raw(data).bytes());
+      this.#output(guest, sink.raw(data).bytes(), most);
     };
   }
 }

@@ -30,6 +30,7 @@ import {
 } from './variations.ts';
 import { hostFollows } from './host-follows.ts';
 import { userspaceLimits, userspaceMapped, userspaceRefused, userspaceWorks } from './userspace.ts';
+import { transferWorks } from './transfer.ts';
 import { viommusPresent } from './viommus-present.ts';
 
 export { reboots };
@@ -61,6 +62,7 @@ export const PROMISES: readonly Promised[] = [
   disksRead,
   disksWrite,
   nicsPass,
+  transferWorks,
   msiWorks,
   msiThroughDoorbell,
   rebindWorks,

@@ -11,6 +11,8 @@ export interface GuestTarget {
   readonly defaultDomain?: DefaultDomain;
   /** What is tried beyond a boot. */
   readonly checks: readonly GuestCheck[];
+  /** Bytes each way of `transfer`. */
+  readonly transferSize: bigint;
 }
 
 /** Default domains: `identity` as with `iommu.passthrough=1`, the others with `iommu.strict=1`, `=0`. */
@@ -18,7 +20,7 @@ export const DEFAULT_DOMAINS = ['identity', 'strict', 'lazy'] as const;
 export type DefaultDomain = (typeof DEFAULT_DOMAINS)[number];
 
 /** What can be tried beyond a boot. */
-export const GUEST_CHECKS = ['rebind', 'hotplug', 'reboot'] as const;
+export const GUEST_CHECKS = ['rebind', 'hotplug', 'reboot', 'transfer'] as const;
 export type GuestCheck = (typeof GUEST_CHECKS)[number];
 
 export type Board = 'virt' | 'q35' | 'emulator';

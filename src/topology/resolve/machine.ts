@@ -56,6 +56,9 @@ export function resolveGic(context: Context, board: Board): Gic | undefined {
   };
 }
 
+/** Bytes of a transfer whose topology states none. */
+const TRANSFER_SIZE = 1n << 20n;
+
 /** Kernel and page size that the topology is made for. */
 export function resolveGuest(context: Context, board: Board): GuestTarget {
   const guest = context.input.guest;
@@ -70,5 +73,6 @@ export function resolveGuest(context: Context, board: Board): GuestTarget {
     pageSize,
     ...(defaultDomain === undefined ? {} : { defaultDomain }),
     checks: [...new Set(guest?.checks)],
+    transferSize: guest?.['transfer-size'] ?? TRANSFER_SIZE,
   };
 }

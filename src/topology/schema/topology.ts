@@ -36,9 +36,13 @@ export const topology = section('A topology of virtio-iommu devices for viommu-t
     checks: list(
       'What is tried beyond a boot. `rebind`: each driver is unbound, must leave no mapping, and ' +
         'is bound again. `hotplug`: endpoints below ports with `hotplug` are plugged in while the ' +
-        'guest runs. `reboot`: the guest reboots, and everything is checked in both boots.',
+        'guest runs. `reboot`: the guest reboots, and everything is checked in both boots. `transfer`: DHCP, ping and ' +
+        'TCP each way through each virtio-net.',
       s.choice('What is tried.', GUEST_CHECKS),
     ).optional(),
+    'transfer-size': s
+      .u64('Bytes of `transfer`, each way: at most 64G; default 1M.', 1n, 1n << 36n)
+      .optional(),
   }).optional(),
   machine: machine.optional(),
   pci: pci.optional(),

@@ -106,7 +106,7 @@ export function sampleModel(changes: Partial<Model> = {}): Model {
     coverage: [],
     firmware: { deviceTree: true, acpi: false },
     expect: { endpoints: {}, log: { present: [], absent: [] } },
-    guest: { pageSize: 4096n, checks: [] },
+    guest: { pageSize: 4096n, checks: [], transferSize: 1n << 20n },
     place: PLACE,
     ...changes,
   };
