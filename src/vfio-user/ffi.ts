@@ -4,8 +4,8 @@ import { arch, endianness } from 'node:os';
 import {
   AGAIN,
   BROKEN,
+  MESSAGE_MAX,
   RX_SIZE,
-  TX_SIZE,
   type FileIdentity,
   type PollEntry,
   type Sys,
@@ -54,7 +54,7 @@ const AT_CMSG = 2 * PAGE;
 const CMSG_ROOM = 16 + 4 * FDS_MAX + 4;
 const AT_RX = 4 * PAGE;
 const AT_TX = AT_RX + RX_SIZE;
-const ARENA = AT_TX + Math.ceil(TX_SIZE / PAGE) * PAGE;
+const ARENA = AT_TX + Math.ceil(MESSAGE_MAX / PAGE) * PAGE;
 
 interface Koffi {
   load(path: string | null): { func(prototype: string): (...args: unknown[]) => unknown };
@@ -149,7 +149,7 @@ export class LinuxSys implements Sys {
     const buffer = this.#libc.koffi.view(BigInt(this.#arena), ARENA);
     this.#data = new DataView(buffer);
     this.rx = new Uint8Array(buffer, AT_RX, RX_SIZE);
-    this.tx = new Uint8Array(buffer, AT_TX, TX_SIZE);
+    this.tx = new Uint8Array(buffer, AT_TX, MESSAGE_MAX);
     this.#u64(AT_MSGHDR + 16, this.#arena + AT_IOVEC);
     this.#u64(AT_MSGHDR + 24, 1);
     this.#u64(AT_MSGHDR + 32, this.#arena + AT_CMSG);

@@ -30,7 +30,7 @@ export const BROKEN = -2;
 export interface Sys {
   /** What `receive` received; at least {@link RX_SIZE} bytes. */
   readonly rx: Uint8Array;
-  /** What `send` sends; at least {@link TX_SIZE} bytes. */
+  /** What `send` sends; at least {@link MESSAGE_MAX} bytes. */
   readonly tx: Uint8Array;
   /** Descriptors that came with the last `receive`: the caller's to close. */
   readonly fds: number[];
@@ -72,4 +72,3 @@ export interface Sys {
 /** Most bytes of a message with its header. Larger ones end the connection. */
 export const MESSAGE_MAX = 0x1_0040;
 export const RX_SIZE = 0x2_0000;
-export const TX_SIZE = MESSAGE_MAX;

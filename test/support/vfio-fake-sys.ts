@@ -2,8 +2,8 @@ import {
   AGAIN,
   BROKEN,
   CLOSED,
+  MESSAGE_MAX,
   RX_SIZE,
-  TX_SIZE,
   type FileIdentity,
   type PollEntry,
   type Sys,
@@ -21,7 +21,7 @@ interface Chunk {
 /** An operating system in memory, which knows what is open and what is mapped. */
 export class FakeSys implements Sys {
   readonly rx: Uint8Array = new Uint8Array(RX_SIZE);
-  readonly tx: Uint8Array = new Uint8Array(TX_SIZE);
+  readonly tx: Uint8Array = new Uint8Array(MESSAGE_MAX);
   readonly fds: number[] = [];
   /** Descriptors that are open. */
   readonly open: Set<number> = new Set();

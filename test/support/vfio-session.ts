@@ -29,8 +29,8 @@ export interface Rig {
   readonly problems: ServerProblem[];
   readonly resets: string[];
   /** Sends a request and answers the bytes that come back. */
-  raw(bytes: Uint8Array, fds?: readonly number[]): Uint8Array;
-  request(command: number, body?: Uint8Array, fds?: readonly number[]): Answer;
+  readonly raw: (bytes: Uint8Array, fds?: readonly number[]) => Uint8Array;
+  readonly request: (command: number, body?: Uint8Array, fds?: readonly number[]) => Answer;
 }
 
 export function rig(id = 'disk0', { agreed = true, topology = 'gicv2m' } = {}): Rig {

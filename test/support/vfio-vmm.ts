@@ -194,13 +194,16 @@ export class TestVmm {
   readonly #ram: { fd: number; size: number; gpa: bigint; release: () => void };
   readonly #waiting: PlatformInterrupt[] = [];
 
-  constructor(model: Model, served: readonly ServedFunction[]) {
+  /** @param shared false: the guest runs in other pages than those that are passed, as with share=off */
+  constructor(model: Model, served: readonly ServedFunction[], shared = true) {
     this.#model = model;
     const [range] = model.memory;
     if (range === undefined) throw new Error('no RAM');
     const size = Number(range.end - range.start + 1n);
     const fd = memfd(size);
-    const { bytes, release } = mapShared(fd, size);
+    const { bytes, release } = shared
+      ? mapShared(fd, size)
+      : { bytes: new Uint8Array(size), release: () => undefined };
     // What a boot loader leaves: without it RAM looks as if no guest ran.
     bytes.set(Buffer.from('a kernel'), 0);
     this.#ram = { fd, size, gpa: range.start, release };

@@ -1,0 +1,150 @@
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Machine } from '../../../src/machine/index.ts';
+import {
+  VFIO_USER_DEVICE_SET_IRQS,
+  VFIO_USER_DMA_MAP,
+  VFIO_USER_DMA_UNMAP,
+  VFIO_USER_F_NO_REPLY,
+  VFIO_USER_REGION_READ,
+  VFIO_USER_REGION_WRITE,
+} from '../../../src/spec/vfio-user.ts';
+import { LinuxSys } from '../../../src/vfio-user/ffi.ts';
+import { servedFunctions } from '../../../src/vfio-user/functions.ts';
+import { Server, type ServerReport } from '../../../src/vfio-user/server.ts';
+import { Random } from '../../sim/random.ts';
+import {
+  accessBody,
+  irqBody,
+  mapBody,
+  message,
+  unmapBody,
+  versionBody,
+} from '../../support/vfio-client.ts';
+import {
+  closeFd,
+  connectTo,
+  makeEventfd,
+  memfd,
+  receiveSome,
+  sendAll,
+} from '../../support/vfio-ffi.ts';
+import { servedMachine } from '../../support/vfio-session.ts';
+
+/** A server of three functions on real sockets, on this thread. */
+interface World {
+  readonly directory: string;
+  readonly sys: LinuxSys;
+  readonly server: Server;
+  readonly machine: Machine;
+  readonly reports: ServerReport[];
+  readonly sockets: readonly string[];
+}
+
+let world: World;
+
+beforeEach(() => {
+  const directory = mkdtempSync(join(tmpdir(), 'vfio-'));
+  const sys = new LinuxSys();
+  const machine = servedMachine('gicv2m');
+  const reports: ServerReport[] = [];
+  const server = new Server(sys, machine, (report) => void reports.push(report));
+  const served = servedFunctions(machine.model, directory);
+  for (const one of served) server.listen(one);
+  const sockets = served.map(({ socket }) => socket);
+  world = { directory, sys, server, machine, reports, sockets };
+});
+
+afterEach(() => {
+  world.server.stop();
+  world.sys.end();
+  rmSync(world.directory, { recursive: true });
+});
+
+function steps(count: number): void {
+  for (let i = 0; i < count; i++) world.server.step(0);
+}
+
+function openFds(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+/** Mappings of files that a client passed. */
+function guestMappings(): number {
+  return readFileSync('/proc/self/maps', 'utf8').split('memfd:guest').length - 1;
+}
+
+/** A request, often right, sometimes nearly, and the descriptors that go with it. */
+function someRequest(random: Random, files: readonly number[]): { bytes: Buffer; fds: number[] } {
+  const below = (limit: number): number => random.below(limit);
+  const pick = <T>(from: readonly T[]): T => random.pick(from);
+  const word = (): number => pick([0, 1, 4, 7, 16, 0x3c, 0xfff, 0x4000, 0xffff_ffff, below(256)]);
+  const page = (): bigint => BigInt(pick([0, 1, 2, 0x4_0000, below(64)])) * 4096n;
+  const data = Uint8Array.from({ length: below(40) }, () => below(256));
+  const bodies: Readonly<Record<number, () => Uint8Array>> = {
+    [VFIO_USER_DMA_MAP]: () => mapBody(page(), page(), page(), below(5)),
+    [VFIO_USER_DMA_UNMAP]: () => unmapBody(page(), page(), below(4)),
+    [VFIO_USER_DEVICE_SET_IRQS]: () =>
+      Buffer.concat([irqBody(below(64), below(5), below(3), below(4)), data]),
+    [VFIO_USER_REGION_READ]: () => accessBody(below(9), word(), word()),
+    [VFIO_USER_REGION_WRITE]: () => {
+      const size = pick([1, 2, 4, 8, data.length]);
+      return Buffer.concat([accessBody(pick([1, 4, 7, below(9)]), word(), size), data]).subarray(
+        0,
+        16 + size,
+      );
+    },
+  };
+  const command = random.chance(8, 10) ? below(17) : below(0x1_0000);
+  const body = bodies[command]?.() ?? data;
+  const flags = random.chance(2, 10) ? VFIO_USER_F_NO_REPLY : 0;
+  const bytes = Buffer.from(message(below(0x1_0000), command, body, flags));
+  if (random.chance(15, 100)) bytes[below(bytes.length)] = below(256);
+  if (random.chance(3, 100)) bytes.writeUInt32LE(word(), 4);
+  const fds = random.chance(4, 10) ? Array.from({ length: below(4) }, () => pick(files)) : [];
+  return { bytes, fds };
+}
+
+describe('bad days', () => {
+  test('10,000 random streams: nothing crashes, no descriptor and no mapping stays', () => {
+    const seed = 20_261_123;
+    const device = openSync('/dev/null', 'r');
+    const files = [memfd(0x10_0000), memfd(0x1000), makeEventfd(), makeEventfd(), device];
+    steps(1);
+    const fds = openFds();
+    let answered = 0;
+    for (let stream = 0; stream < 10_000; stream++) {
+      const random = new Random(seed, stream);
+      const path = world.sockets[stream % world.sockets.length] ?? '';
+      const fd = connectTo(path);
+      expect(fd, `stream ${stream}`).toBeGreaterThanOrEqual(0);
+      if (random.chance(95, 100)) sendAll(fd, message(0, 1, versionBody()));
+      const count = random.below(8);
+      for (let i = 0; i < count; i++) {
+        const { bytes, fds: pass } = someRequest(random, files);
+        const cut = random.chance(1, 10) ? random.below(bytes.length) : bytes.length;
+        if (cut > 0 && !sendAll(fd, bytes.subarray(0, cut), pass)) break;
+        if (random.chance(3, 10)) steps(1);
+      }
+      steps(3);
+      answered += receiveSome(fd, 0)?.length ?? 0;
+      closeFd(fd);
+      steps(2);
+      if (stream % 1000 === 999) {
+        steps(3);
+        expect({ stream, fds: openFds(), maps: guestMappings() }).toEqual({ stream, fds, maps: 0 });
+      }
+    }
+    expect(answered).toBeGreaterThan(1_000_000);
+    const internal = world.reports.filter(
+      (report) => report.kind === 'problem' && report.problem.code === 'vfio-user/internal',
+    );
+    expect(internal).toEqual([]);
+    expect(world.machine.memory.epoch).toBeGreaterThan(1000);
+    expect(world.server.stats.connected).toBe(0);
+    for (const fd of files.slice(0, -1)) closeFd(fd);
+    closeSync(device);
+  });
+});
