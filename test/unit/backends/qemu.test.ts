@@ -104,7 +104,13 @@ describe('the guest in the words of scenario', () => {
     expect(guest.nics[0]).toMatchObject({ ok: false, received: 0, error: 'no answer to ping' });
     // The device drops the bits above its 28: it is not the watched page that is aimed at.
     expect(guest.faultChecks).toEqual([
-      { device: '0000:00:04.0', address: 0x0262_e000n, write: true, ran: true },
+      {
+        device: '0000:00:04.0',
+        aim: 'unmapped',
+        address: 0x0262_e000n,
+        write: true,
+        ran: true,
+      },
     ]);
     expect(guest).toMatchObject({ started: true, completed: true, kernel: '6.12.95' });
   });
@@ -116,6 +122,7 @@ describe('the guest in the words of scenario', () => {
     expect(observeGuest(model, report, [], new Map()).faultChecks).toEqual([
       {
         device: '0000:00:04.0',
+        aim: 'unmapped',
         address: 0x4262_e000n,
         write: true,
         ran: true,
