@@ -53,6 +53,7 @@ import {
 } from './plan.ts';
 import { ConsoleWatch } from './qemu-console.ts';
 import { serialLogFor } from './serial-log.ts';
+import type { MachineVisitor, TapMaker } from './visit.ts';
 
 export interface EmulatorBackendOptions {
   /** Kernel, modules and userspace for arm64. */
@@ -74,6 +75,10 @@ export interface EmulatorBackendOptions {
   readonly instructions?: number;
   /** Instructions without a line on the console after which it does; default 4 thousand million. */
   readonly silence?: number;
+  /** Told of the machine before its first instruction. */
+  readonly visit?: MachineVisitor;
+  /** Sees the frames of each NIC. */
+  readonly tap?: TapMaker;
 }
 
 const INSTRUCTIONS = 30e9;
@@ -120,7 +125,29 @@ async function run(
   if (input.signal?.aborted === true) throw new BootAborted('the boot was ended before it began');
   const started = performance.now();
   hooks.progress?.('emulator: building the machine');
-  const session = await build(input.model, input.seed, hooks);
+  const session = await build(input.model, input.seed, hooks, options.tap);
+  const { emulator, machine } = session;
+  const leave = await options.visit?.({
+    machine,
+    hold: () => emulator.hold(),
+    release: () => emulator.release(),
+    clock: () => emulator.core.clock,
+  });
+  try {
+    return await bootAll(session, input, hooks, options, started);
+  } finally {
+    await leave?.();
+  }
+}
+
+/** One boot, or two when the guest is to reboot. */
+async function bootAll(
+  session: Session,
+  input: BootInput,
+  hooks: BootHooks,
+  options: EmulatorBackendOptions,
+  started: number,
+): Promise<Observation> {
   const twice = input.model.guest.checks.includes('reboot');
   const first = await bootOnce(session, input, hooks, options, { started, reboot: twice });
   if (!twice || first.stop.kind !== 'outcome' || first.stop.outcome.kind !== 'reset') {
@@ -232,7 +259,12 @@ function firmwareSeen(
   };
 }
 
-async function build(model: Model, seed: string, hooks: BootHooks): Promise<Session> {
+async function build(
+  model: Model,
+  seed: string,
+  hooks: BootHooks,
+  tap: TapMaker | undefined,
+): Promise<Session> {
   const disks = new Map<string, ModelDisk>();
   const ram = model.memory[0];
   const emulator = new Emulator({
@@ -250,6 +282,7 @@ async function build(model: Model, seed: string, hooks: BootHooks): Promise<Sess
   const machine = buildMachine(model, {
     memory: emulator.memory,
     absent: (endpoint) => isHotplugged(model, endpoint),
+    tap: (endpoint) => tap?.(endpoint, () => emulator.core.clock),
     store: ({ id, device }) => {
       const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
       const disk = { image, store: new PatternStore(image) };

@@ -30,10 +30,13 @@ import { PatternStore } from './model-disk.ts';
 import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
 import { firmwareBlobs, firmwareKind, loadFirmware } from './model-firmware.ts';
 import { logLines, observeModel } from './model-observation.ts';
+import type { TapMaker } from './visit.ts';
 
 export interface ModelBackendOptions {
   /** Which firmware the guest is given. Default: the device tree where there is one. */
   readonly firmware?: 'device-tree' | 'acpi';
+  /** Sees the frames of each NIC; there is no clock, so all of them come at 0. */
+  readonly tap?: TapMaker;
 }
 
 /** Linux maps no tree that is larger (Documentation/arch/arm64/booting.rst). */
@@ -115,7 +118,7 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   hooks.progress?.('model: building the machine');
-  const made = prepare(input, hooks);
+  const made = prepare(input, hooks, options.tap);
   const kind = firmwareKind(input.firmware, options.firmware);
   const loaded = loadFirmware(made.machine, input.firmware, kind);
   const { passed, firmware } = loaded;
@@ -154,12 +157,13 @@ function run(input: BootInput, hooks: BootHooks, options: ModelBackendOptions): 
 }
 
 /** The machine, with its disks, and everything it does on record. */
-function prepare({ model, seed }: BootInput, hooks: BootHooks): Run {
+function prepare({ model, seed }: BootInput, hooks: BootHooks, tap: TapMaker | undefined): Run {
   const disks = new Map<string, ModelDisk>();
   const interrupts: PlatformInterrupt[] = [];
   const machine = buildMachine(model, {
     absent: (endpoint) => isHotplugged(model, endpoint),
     onInterrupt: (interrupt) => void interrupts.push(interrupt),
+    tap: (endpoint) => tap?.(endpoint, () => 0n),
     store: ({ id, device }) => {
       const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
       const disk = { image, store: new PatternStore(image) };

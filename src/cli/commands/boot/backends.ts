@@ -3,11 +3,15 @@ import {
   modelBackend,
   qemuBackend,
   qemuVfioUserBackend,
+  type MachineVisitor,
+  type TapMaker,
 } from '../../../backends/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
+import { debugVisit } from './debug-visit.ts';
 import type { BootOptions } from './options.ts';
+import { pcapTaps } from './pcap.ts';
 import { readSystemMap } from './system-map.ts';
 
 /** The backends of `--backend`. */
@@ -28,18 +32,22 @@ export interface BackendParts {
   readonly guest: () => Promise<Guest>;
   /** Its modules, where an earlier boot has read some. */
   readonly modules?: ModuleTree;
+  /** A line for the person in front. */
+  readonly say?: (line: string) => void;
 }
 
 /** One line for each backend. */
 export const BACKENDS: Readonly<
   Record<BackendName, (parts: BackendParts) => Backend | Promise<Backend>>
 > = {
-  emulator: async ({ options, boot, guest, modules }) =>
+  emulator: async ({ options, boot, guest, modules, say }) =>
     emulatorBackend({
       guest: await guest(),
       firmware: boot.kind,
       ...(modules === undefined ? {} : { modules }),
       ...cmdlineOf(options),
+      ...visitOf(options, say),
+      ...tapOf(options, boot),
       ...(options.systemMap === undefined ? {} : { symbols: readSystemMap(options.systemMap) }),
     }),
   qemu: async ({ options, guest }) => {
@@ -61,8 +69,20 @@ export const BACKENDS: Readonly<
       ...cmdlineOf(options),
     });
   },
-  model: ({ boot }) => modelBackend({ firmware: boot.kind }),
+  model: ({ boot, options }) => modelBackend({ firmware: boot.kind, ...tapOf(options, boot) }),
 };
+
+function tapOf({ pcap }: BootOptions, boot: Boot): { readonly tap?: TapMaker } {
+  return pcap === undefined ? {} : { tap: pcapTaps(pcap, boot) };
+}
+
+function visitOf(
+  { debug, wait }: BootOptions,
+  say: (line: string) => void = () => undefined,
+): { readonly visit?: MachineVisitor } {
+  if (debug === undefined) return {};
+  return { visit: debugVisit({ socket: debug, wait: wait === true, backend: 'emulator', say }) };
+}
 
 /** Kernel parameters: those without which there is no report, those for speed or the user's, more. */
 export function cmdlineOf({ stockCmdline, cmdline, append }: BootOptions): {

@@ -19,6 +19,8 @@ const ONLY: readonly {
   { flag: '--qemu', backends: IN_QEMU, given: ({ qemu }) => qemu !== undefined },
   { flag: '--accel', backends: IN_QEMU, given: ({ accel }) => accel !== undefined },
   { flag: '--firmware-by qemu', backends: ['qemu'], given: (o) => o.firmwareBy === 'qemu' },
+  { flag: '--debug', backends: ['emulator'], given: (o) => o.debug !== undefined },
+  { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
   { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
 ];
 
@@ -60,6 +62,12 @@ export function checkOptions(options: BootOptions): void {
     throw new InputError(
       '--stock-cmdline and --cmdline: both replace the parameters for speed',
       'leave one of them out',
+    );
+  }
+  if (options.wait === true && options.debug === undefined) {
+    throw new InputError(
+      '--wait without --debug: nobody could let the guest go on',
+      'add --debug SOCKET',
     );
   }
   const { bootOptions, append } = cmdlineOf(options);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
-import { EXIT } from '../../exit.ts';
+import { EXIT, InputError } from '../../exit.ts';
 import { planBoots } from './boots.ts';
 import { checkOptions } from './conflicts.ts';
 import { addBootOptions, type BootOptions } from './options.ts';
@@ -33,6 +33,12 @@ something. The console log is kept when a verdict failed; its path is in the ver
       // All files are read before the first guest starts: a typo in the last one is told at once.
       const topologies = files.map((file) => load(file, io, options));
       const boots = planBoots(topologies, options, io);
+      if (options.debug !== undefined && boots.length > 1) {
+        throw new InputError(
+          '--debug is for one boot at a time',
+          'name one topology, and one --firmware',
+        );
+      }
       const verdicts = await runBoots(boots, io, options);
       exit(verdicts.every(({ outcome }) => outcome === 'pass') ? EXIT.OK : EXIT.VERDICT);
     });

@@ -33,6 +33,8 @@ export interface BootOptions {
   readonly trace?: string;
   readonly traceFormat?: 'jsonl' | 'chrome';
   readonly pcap?: string;
+  readonly debug?: string;
+  readonly wait?: boolean;
   readonly report?: string;
   readonly showConsole?: boolean;
   readonly quiet?: boolean;
@@ -66,6 +68,8 @@ export function addBootOptions(command: Command): Command {
       ]),
     )
     .option('--report <dir>', 'write a page there for each boot: open it in a browser')
+    .option('--debug <socket>', 'emulator: let viommu-topo debug look into the run')
+    .option('--wait', 'with --debug: wait for its continue before the first instruction')
     .option('--pcap <dir>', 'model, emulator: write the frames of each NIC there')
     .option('--show-console', 'show the guest’s console while it runs')
     .option('--quiet', 'no progress')

@@ -103,6 +103,7 @@ async function prepareAll(
         options,
         boot,
         guest: async () => (guest = await guests.of(model, progress)),
+        say: (line) => io.err(`${line}\n`),
       });
       const input: BootInput = { model, firmware, signal, timeLimit, seed };
       await preflight(backend, input, boot.file, io, () => progress.end());
