@@ -1,7 +1,7 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // Two projects: `unit` needs nothing but Node; `e2e` and `oracle` call foreign
-// programs (dtc, iasl, QEMU) and real guests, one file at a time, since a boot
+// programs (dtc, iasl, QEMU) and real guests, `browser` a real chromium, one file at a time, since a boot
 // under TCG takes a whole core.
 const config: ViteUserConfig = defineConfig({
   test: {
@@ -18,6 +18,15 @@ const config: ViteUserConfig = defineConfig({
           name: 'oracle',
           include: ['test/oracle/**/*.test.ts'],
           testTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
         },
       },
       {

@@ -19,6 +19,7 @@ const steps = [
   vitest('unit'),
   ['coverage', ['npm', 'run', '--silent', 'coverage']],
   vitest('oracle'),
+  vitest('browser'),
   vitest('e2e'),
 ];
 
