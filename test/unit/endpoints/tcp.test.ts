@@ -1,7 +1,14 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ByteView } from '../../../src/bytes/index.ts';
-import { ipv4, NetPeer } from '../../../src/endpoints/index.ts';
+import {
+  ipv4,
+  NetPeer,
+  patternBytes,
+  patternCrc32,
+  type Deliver,
+  type FrameContext,
+} from '../../../src/endpoints/index.ts';
 import { internetChecksum, pseudoSum } from '../../../src/endpoints/net/packet.ts';
 import { TCP_ACK, TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN } from '../../../src/spec/ip.ts';
 
@@ -23,6 +30,8 @@ class Client {
   seq = 0xffff_fff0;
   ack = 0;
   window = 0xffff;
+  /** What goes with each frame. */
+  how: FrameContext = {};
   readonly #source: number;
 
   constructor(peer: NetPeer, port: number, source = 40_000) {
@@ -35,10 +44,11 @@ class Client {
   send(flags: number, data: Uint8Array = new Uint8Array(0), at: Partial<Segment> = {}): Segment[] {
     const answers: Segment[] = [];
     const frame = this.#frame(flags, data, at);
-    this.peer.transmit(frame, (answer) => {
-      const segment = read(answer);
+    const take: Deliver = (answer, most = 0) => {
+      const segment = read(answer, most);
       if (segment) answers.push(segment);
-    });
+    };
+    this.peer.transmit(frame, take, this.how);
     return answers;
   }
 
@@ -74,13 +84,13 @@ class Client {
   }
 }
 
-function read(frame: Uint8Array): Segment | undefined {
+function read(frame: Uint8Array, most: number): Segment | undefined {
   const length = new ByteView(frame, 'be', 'test').u16(16) - 20;
   const segment = frame.subarray(34, 34 + length);
   if (frame[23] !== 6) return undefined;
   expect(internetChecksum(frame.subarray(14, 34))).toBe(0);
   expect(internetChecksum(segment, pseudoSum(SERVER, GUEST, 6, length))).toBe(0);
-  expect(frame.length).toBeLessThanOrEqual(1514);
+  expect(frame.length).toBeLessThanOrEqual(most === 0 ? 1514 : 65_549);
   const head = TCP_HEADER.read(new ByteView(segment, 'be', 'test'), 0);
   const data = segment.slice((head.doff >> 4) * 4);
   return { flags: head.flags, seq: head.seq, ack: head.ack_seq, window: head.window, data };
@@ -215,6 +225,98 @@ describe('the sink', () => {
     client.ack = (client.ack + 14 + 1) >>> 0;
     client.send(TCP_ACK);
     expect(client.peer.sinks).toEqual([{ from: GUEST, bytes: 5000, crc32: crc32(data) }]);
+  });
+});
+
+/** Takes what a peer sends, acknowledging all of it, until it has no more. */
+function drain(client: Client, first: readonly Segment[]): { data: Buffer; sizes: number[] } {
+  const parts: Uint8Array[] = [];
+  let answers = first;
+  while (answers.length > 0) {
+    for (const { seq, data, flags } of answers) {
+      if (data.length === 0 && (flags & TCP_FIN) === 0) continue;
+      expect(seq).toBe(client.ack);
+      parts.push(data);
+      client.ack = (client.ack + data.length + ((flags & TCP_FIN) !== 0 ? 1 : 0)) >>> 0;
+    }
+    answers = client.send(TCP_ACK);
+  }
+  return { data: Buffer.concat(parts), sizes: parts.map(({ length }) => length) };
+}
+
+describe('the transfer service', () => {
+  const line = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+  const hex = (data: Uint8Array): string => crc32(data).toString(16).padStart(8, '0');
+
+  test('counts and sums what it is sent, its line cut anywhere, and closes', () => {
+    const client = new Client(new NetPeer(), 1919);
+    client.open();
+    const data = pattern(5000);
+    const all = Buffer.concat([line('send 5000\n'), data]);
+    expect(client.send(TCP_ACK, all.subarray(0, 3))).toHaveLength(1);
+    client.seq = (client.seq + 3) >>> 0;
+    const [first, last] = [all.subarray(3, 1400), all.subarray(1400)];
+    client.send(TCP_ACK, first);
+    client.seq = (client.seq + first.length) >>> 0;
+    client.how = { large: true };
+    const answers = client.send(TCP_ACK, last);
+    client.seq = (client.seq + last.length) >>> 0;
+    expect(drain(client, answers).data.toString()).toBe(`5000 ${hex(data)}\n`);
+    expect(client.peer.connections).toBe(0);
+  });
+
+  test('sends what it is asked for, in frames as large as the guest takes', () => {
+    const count = 200_000;
+    for (const large of [false, true]) {
+      const client = new Client(new NetPeer(), 1919);
+      client.open();
+      client.how = { large };
+      const question = line(`take ${count}\n`);
+      const answers = client.send(TCP_ACK | TCP_FIN, question);
+      client.seq = (client.seq + question.length + 1) >>> 0;
+      const { data, sizes } = drain(client, answers);
+      expect(data.length).toBe(count);
+      expect(data.equals(patternBytes(0, count))).toBe(true);
+      expect(hex(data)).toBe(patternCrc32(BigInt(count)));
+      expect(Math.max(...sizes)).toBe(large ? 44 * 1460 : 1460);
+    }
+  });
+
+  test('closes at once on a line that it does not know, and takes no endless one', () => {
+    for (const text of ['give 5\n', 'take x\n', 'take 99999999999999\n', 'x'.repeat(200)]) {
+      const client = new Client(new NetPeer(), 1919);
+      client.open();
+      const [fin] = client.send(TCP_ACK, line(text));
+      expect([fin?.data.length, (fin?.flags ?? 0) & TCP_FIN]).toEqual([0, TCP_FIN]);
+    }
+  });
+
+  test('goes on after a restore, in the middle of what it sends', () => {
+    const one = new Client(new NetPeer(), 1919);
+    one.open();
+    one.window = 2000;
+    const question = line('take 70000\n');
+    const answers = one.send(TCP_ACK, question);
+    const client = new Client(new NetPeer(), 1919);
+    client.peer.restore(structuredClone(one.peer.snapshot()));
+    client.seq = (one.seq + question.length) >>> 0;
+    client.ack = one.ack;
+    expect(drain(client, answers).data.equals(patternBytes(0, 70_000))).toBe(true);
+  });
+
+  test('acknowledges once for segments that come together', () => {
+    const client = new Client(new NetPeer(), 1919);
+    client.open();
+    const head = line('send 100000\n');
+    client.how = { more: true };
+    for (let sent = 0; sent < 5; sent++) {
+      const part = sent === 0 ? head : pattern(1000);
+      expect(client.send(TCP_ACK, part)).toEqual([]);
+      client.seq = (client.seq + part.length) >>> 0;
+    }
+    client.how = { more: false };
+    const answers = client.send(TCP_ACK, pattern(1000));
+    expect(answers.map(({ ack }) => ack)).toEqual([(client.seq + 1000) >>> 0]);
   });
 });
 
