@@ -7,3 +7,4 @@ export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
 export { emulatorBackend, type EmulatorBackendOptions } from './emulator.ts';
 export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';
 export type { VfioUserBackendOptions } from './qemu-vfio-user-prepare.ts';
+export { serveTopology, type ServedTopology, type ServeTopologyOptions } from './serve-topology.ts';

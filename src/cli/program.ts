@@ -12,6 +12,7 @@ import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
 import { registerQemu } from './commands/qemu.ts';
 import { registerServe } from './commands/serve.ts';
+import { registerServe } from './commands/serve.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerTrace } from './commands/trace.ts';
 import type { CommandContext } from './context.ts';
@@ -40,6 +41,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerDebug(program, context);
   registerImport(program, context);
   registerGuest(program, context);
+  registerServe(program, context);
   registerServe(program, context);
   registerQemu(program, context);
   registerDoctor(program, context);

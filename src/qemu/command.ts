@@ -12,6 +12,7 @@ import {
 import { bridgeGroup, endpointGroup, occupied, pxbGroup, viommuGroup } from './devices.ts';
 import { diskImages } from './disk-images.ts';
 import type { DiskImage } from './disk.ts';
+import { shellWord } from './error.ts';
 import { ACPI_TABLES_ADDRESS } from './rsdp.ts';
 import { traceEvents, type TraceLevel } from './trace.ts';
 import type { QemuVersion } from './version.ts';
@@ -66,6 +67,17 @@ export function buildCommand(model: Model, options: CommandOptions): QemuCommand
 /** The argument vector of a command. Throws `RangeError` when a file is not bound. */
 export function commandArgv(command: QemuCommand, bindings: Bindings): string[] {
   return argumentVector(command.groups, bindings);
+}
+
+/** The program and each of its arguments with the value, as words of a shell. */
+export function argumentLines(program: string, command: QemuCommand, bindings: Bindings): string[] {
+  const groups = command.groups.flatMap((group) => group.arguments);
+  const lines = groups.map((arg) =>
+    argumentVector([{ comment: '', arguments: [arg] }], bindings)
+      .map(shellWord)
+      .join(' '),
+  );
+  return [shellWord(program), ...lines];
 }
 
 /** Value of `-cpu` for an accelerator. */

@@ -40,6 +40,7 @@ export {
   type Part,
 } from './argument.ts';
 export {
+  argumentLines,
   buildCommand,
   commandArgv,
   cpuModel,

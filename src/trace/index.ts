@@ -2,6 +2,7 @@ export { ChromeTrace } from './chrome.ts';
 export { diffTraces, IGNORED, type TraceDifference, type TraceDiffOptions } from './diff.ts';
 export { eventOf, readTrace, type TraceEntry } from './read.ts';
 export {
+  eventRecord,
   showRecord,
   TRACE_FORMAT,
   TRACE_VERSION,
