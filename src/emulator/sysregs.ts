@@ -77,8 +77,8 @@ function breakpoints(): Register[] {
 }
 
 const CONTROL: readonly Register[] = [
-  // Reset: MMU and caches off; the bits that are RES1.
-  { name: 'SCTLR_EL1', at: [3, 0, 1, 0, 0], slot: layout.SR_SCTLR, reset: 0x30d0_0800n },
+  // Reset: MMU and caches off, as a Cortex-A53 has it.
+  { name: 'SCTLR_EL1', at: [3, 0, 1, 0, 0], slot: layout.SR_SCTLR, reset: 0xc5_0838n },
   { name: 'ACTLR_EL1', at: [3, 0, 1, 0, 1] },
   { name: 'CPACR_EL1', at: [3, 0, 1, 0, 2], slot: layout.SR_CPACR },
   { name: 'TTBR0_EL1', at: [3, 0, 2, 0, 0], slot: layout.SR_TTBR0 },
