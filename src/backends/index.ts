@@ -5,6 +5,7 @@ export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
 export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
 export { emulatorBackend, type EmulatorBackendOptions } from './emulator.ts';
+export { emulatorPreflight } from './emulator-preflight.ts';
 export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';
 export type { VfioUserBackendOptions } from './qemu-vfio-user-prepare.ts';
 export { serveTopology, type ServedTopology, type ServeTopologyOptions } from './serve-topology.ts';

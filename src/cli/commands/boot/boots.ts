@@ -15,7 +15,11 @@ export interface Boot extends Ready {
   readonly kind: FirmwareKind;
 }
 
-const WORD: Readonly<Record<FirmwareKind, string>> = { 'device-tree': 'dt', acpi: 'acpi' };
+/** Kinds of firmware as `--firmware` has them. */
+export const FIRMWARE_WORDS = { 'device-tree': 'dt', acpi: 'acpi' } as const satisfies Record<
+  FirmwareKind,
+  string
+>;
 
 /**
  * What the options make of topologies, in their order. What was chosen for the user is said in a line.
@@ -59,7 +63,8 @@ function kindsOf(
   const both: readonly FirmwareKind[] = ['device-tree', 'acpi'];
   const kinds = both.filter((kind) => {
     const reason = whyNot(kind, candidate);
-    if (reason !== undefined) io.err(`${model.name}: no ${WORD[kind]} boot: ${reason.what}\n`);
+    if (reason !== undefined)
+      io.err(`${model.name}: no ${FIRMWARE_WORDS[kind]} boot: ${reason.what}\n`);
     return reason === undefined;
   });
   if (kinds.length > 0) return kinds;

@@ -103,7 +103,7 @@ function fileOutput({ io, options }: OutputParts): Output | undefined {
   if (format === 'text' && output === undefined) return undefined;
   return {
     end: (verdicts) => {
-      const text = format === 'text' ? plain(verdicts) : machineReadable(format, verdicts);
+      const text = machineReadable(format, verdicts);
       if (output === undefined) io.out(text);
       else writeResult(output, text);
     },
@@ -116,10 +116,9 @@ function plain(verdicts: readonly Verdict[]): string {
     .join('\n');
 }
 
-function machineReadable(
-  format: Exclude<VerdictFormat, 'text'>,
-  verdicts: readonly Verdict[],
-): string {
+/** Verdicts as a file holds them. */
+export function machineReadable(format: VerdictFormat, verdicts: readonly Verdict[]): string {
+  if (format === 'text') return plain(verdicts);
   if (format === 'junit') return verdictsJunit(verdicts);
   if (format === 'tap') return verdictsTap(verdicts);
   // One verdict is an object, several are an array of them.
