@@ -1,6 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { renderVerdict, verdictJson, verdictsJunit } from '../../../src/report/index.ts';
+import {
+  renderVerdict,
+  verdictJson,
+  verdictsJunit,
+  verdictsTap,
+} from '../../../src/report/index.ts';
 import { exitCode, judge, type Verdict } from '../../../src/scenario/index.ts';
 import {
   map,
@@ -117,5 +122,17 @@ describe('JUnit', () => {
     const lint = spawnSync('xmllint', ['--noout', '-'], { input: xml, encoding: 'utf8' });
     // xmllint (libxml2-utils) is a second opinion where the machine has it.
     if (lint.error === undefined) expect([lint.status, lint.stderr]).toEqual([0, '']);
+  });
+});
+
+describe('TAP', () => {
+  test('a verdict that passed and one that failed', () => {
+    expect(verdictsTap([passed, failedVerdict()])).toMatchSnapshot();
+  });
+
+  test('nothing a guest says ends a line, a test point or a block', () => {
+    const nasty = 'x\nok 99 - lie # SKIP\nBail out!\n...\n---';
+    const lines = (text?: string): number => verdictsTap([failedVerdict(text)]).split('\n').length;
+    expect(lines(nasty)).toBe(lines());
   });
 });
