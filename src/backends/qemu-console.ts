@@ -14,6 +14,8 @@ const STAGES: Readonly<Record<string, string>> = {
   disk: 'guest: reading and writing disks',
   nic: 'guest: sending packets',
   edustart: 'guest: provoking faults',
+  transfer: 'guest: moving data over TCP',
+  vfiobegin: 'guest: a program drives a device',
   end: 'guest: powering off',
 };
 

@@ -13,6 +13,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'passthrough.yaml': ['qemu-passthrough'],
   'platform-device.yaml': ['qemu-board'],
   'segments.yaml': ['qemu-board'],
+  'vfio-userspace.yaml': ['qemu-device-kind', 'qemu-passthrough'],
 };
 
 describe.each(files)('%s', (file) => {
