@@ -52,8 +52,8 @@ function judgeAll(model: Model, observation: Observation): PromiseResult[] {
           .judge(model, before)
           .map((item) => ({ ...item, subject: `first boot: ${item.subject}` }));
   return PROMISES.flatMap((promise) => {
-    const judge: Promised['judge'] = (of, seen) => [...first(promise), ...promise.judge(of, seen)];
-    return judgePromise({ ...promise, judge }, model, observation) ?? [];
+    const both: Promised['judge'] = (of, seen) => [...first(promise), ...promise.judge(of, seen)];
+    return judgePromise({ ...promise, judge: both }, model, observation) ?? [];
   });
 }
 

@@ -20,6 +20,9 @@ const ARM64 = [
   'reserved-regions',
   'device-tree-regions',
   'faults',
+  'checks',
+  'lazy',
+  'identity',
 ];
 const Q35 = [
   'q35-one-endpoint',
@@ -33,6 +36,7 @@ const Q35 = [
 
 /** For other backends, or other kernels than Debian's 6.12. */
 const ELSEWHERE = [
+  'dma-engine',
   'direct-region',
   'passthrough',
   'vfio-userspace',
