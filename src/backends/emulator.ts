@@ -36,13 +36,13 @@ import { emulatorEnding, type Stop } from './emulator-ending.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
 import { runWithin } from './emulator-run.ts';
 import { guestFiles } from './guest-files.ts';
-import { EmulatorTalk } from './emulator-talk.ts';
 import { chosenTree } from './emulator-tree.ts';
 import { compareFirmware, describeSeen, sha256 } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { PatternStore } from './model-disk.ts';
 import { deviceEvent, MODEL_CAPABILITIES, WATCHED } from './model-events.ts';
 import type { ModelDisk } from './model-checks.ts';
+import { MachineTalk, withHarm } from './machine-talk.ts';
 import { MachineWatch } from './machine-watch.ts';
 import {
   bootPlan,
@@ -101,7 +101,7 @@ interface Boot {
   readonly audit: AccessAudit;
   readonly traces: EndpointTraces;
   readonly watch: MachineWatch;
-  readonly talk: EmulatorTalk;
+  readonly talk: MachineTalk;
   readonly console: ConsoleWatch;
   readonly passed: FirmwareImages;
   readonly initramfsSha256: string;
@@ -241,7 +241,7 @@ function guestOf(
     Array.from(disks, ([id, { image }]) => [id, diskSha256(image, readBytes(image.size))]),
   );
   const guest = observeGuest(model, report, log, reference);
-  const seen = { ...guest, faultChecks: talk.withMemory(guest.faultChecks) };
+  const seen = { ...guest, faultChecks: withHarm(guest.faultChecks, talk.harmed) };
   return withBacking(model, seen, disks);
 }
 
@@ -337,7 +337,7 @@ async function prepare(
   });
   const audit = new AccessAudit(model);
   const watch = new MachineWatch(machine, audit);
-  const talk = new EmulatorTalk(emulator, machine, watch);
+  const talk = new MachineTalk(machine, watch, (text) => emulator.uart.input(Buffer.from(text)));
   return {
     recorder: new DeviceRecorder(),
     audit,

@@ -16,7 +16,7 @@ import {
   type VfioUserFunction,
 } from '../qemu/index.ts';
 import type { BootHooks, BootInput, FirmwareImages } from '../scenario/index.ts';
-import type { GuestCheck, Model } from '../topology/index.ts';
+import type { Model } from '../topology/index.ts';
 import { sha256 } from './firmware-seen.ts';
 import { guestFiles } from './guest-files.ts';
 import {
@@ -28,10 +28,10 @@ import {
 } from './plan.ts';
 import { passedImages, type QemuBackendOptions } from './qemu-prepare.ts';
 
-/** A guest's reset ends the run here (-no-reboot); plugging is a matter of `serve`. */
-export const VFIO_USER_CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot'];
-
-export type VfioUserBackendOptions = Omit<QemuBackendOptions, 'firmware'>;
+export interface VfioUserBackendOptions extends Omit<QemuBackendOptions, 'firmware'> {
+  /** Seconds that QEMU may take until it has connected to all devices and answers; default 30. */
+  readonly connectTime?: number;
+}
 
 /** Everything a run is made of, before a server or QEMU starts. */
 export interface VfioUserPrepared {
@@ -77,7 +77,7 @@ export async function prepareVfioUser(
   if (viot !== undefined) await put('viot', 'viot.aml', viot);
   const plan = bootPlan(model, (id) => diskSize(model, id), {
     patience: options.patience,
-    skipped: VFIO_USER_CANNOT,
+    reboot: reboots(model),
   });
   const initramfs = await buildInitramfs({
     guest: options.guest,
@@ -89,6 +89,11 @@ export async function prepareVfioUser(
   await put('initrd', 'initramfs.cpio', initramfs);
   const initramfsSha256 = sha256(initramfs);
   return { qemu, accel, passed, initramfsSha256, reference: references(model, seed), files };
+}
+
+/** Whether the guest is booted twice, by itself. */
+export function reboots({ guest }: Model): boolean {
+  return guest.checks.includes('reboot');
 }
 
 /** QEMU's arguments once it is known where the functions are served. */
@@ -106,6 +111,7 @@ export function vfioUserArgv(
     ]),
     viot: files.has('viot'),
     tree: files.has('tree'),
+    reset: reboots(model) ? 'pause' : 'end',
   });
   return commandArgv(command, { files, accel: accel.accel, cpu: cpuModel(model, accel.accel) });
 }

@@ -1,15 +1,17 @@
 import { EnvironmentError } from '../guest/index.ts';
 import { QemuError, type QemuProcess } from '../qemu/index.ts';
-import type { BootHooks, BootInput, DeviceRecord } from '../scenario/index.ts';
+import type { BootHooks, BootInput } from '../scenario/index.ts';
 import {
   serve,
   ServerUnavailable,
+  type ServedFunction,
   type ServerProblem,
   type ServerReport,
   type VfioUserServer,
 } from '../vfio-user/index.ts';
 import type { VfioUserBackendOptions, VfioUserPrepared } from './qemu-vfio-user-prepare.ts';
-import { vfioUserArgv } from './qemu-vfio-user-prepare.ts';
+import { reboots, vfioUserArgv } from './qemu-vfio-user-prepare.ts';
+import { bootSeen, GuestLink, type BootSeen } from './qemu-vfio-user-guest.ts';
 import { watchMachine, type Watched } from './qemu-watch.ts';
 import type { LiveEvents } from './vfio-user-setup.ts';
 
@@ -17,12 +19,10 @@ import type { LiveEvents } from './vfio-user-setup.ts';
 const LIVE_MS = 100;
 
 /** What came of one QEMU and its server. */
-export interface SessionResult {
+export interface SessionResult extends BootSeen {
   readonly seen: Watched;
-  readonly device: DeviceRecord;
-  /** sha256 of what lies where the guest wrote, by endpoint. */
-  readonly backing: ReadonlyMap<string, string>;
-  readonly argv: readonly string[];
+  /** The boot before this one, when the guest rebooted. */
+  readonly before?: BootSeen;
   readonly problems: readonly ServerProblem[];
   readonly notes: readonly string[];
 }
@@ -65,7 +65,7 @@ class Connections {
     }
   }
 
-  missing({ functions }: VfioUserServer): string[] {
+  missing(functions: readonly ServedFunction[]): string[] {
     return functions.map(({ id }) => id).filter((id) => !this.#seen.has(id));
   }
 }
@@ -94,24 +94,34 @@ export async function runSession(
     () => dead.abort(),
   );
   const stopLive = live ? tellLive(server, hooks) : undefined;
+  const guest = new GuestLink(input.model, server);
   try {
-    const argv = vfioUserArgv(input.model, prepared, server.functions, options);
-    const { qemu } = prepared;
-    const started = (running: QemuProcess): void => refuseUnconnected(server, connections, running);
-    const machine = { qemu, argv, started, signal: dead.signal };
-    const seen = await watchMachine(input, hooks, options, machine).catch((error: unknown) => {
-      throw explained(error, server, connections);
+    const argv = vfioUserArgv(input.model, prepared, guest.atStart, options);
+    const seen = await watchMachine(input, hooks, options, {
+      qemu: prepared.qemu,
+      argv,
+      started: (running) => {
+        guest.running = running;
+        refuseUnconnected(guest.atStart, connections, running);
+      },
+      record: (kind, fields) => guest.record(kind, fields),
+      ...(reboots(input.model)
+        ? { stopped: (reason, running, console) => guest.stopped(reason, running, console) }
+        : {}),
+      ...(options.connectTime === undefined ? {} : { answerTime: options.connectTime * 1000 }),
+      signal: dead.signal,
+    }).catch((error: unknown) => {
+      throw explained(error, guest.atStart, connections);
     });
     // A server that died is a mistake of ours, whatever came of the guest.
     if (dead.signal.aborted) await server.ended;
     await stopLive?.();
     return {
       seen,
-      device: (await server.ask('record')) as DeviceRecord,
-      backing: (await server.ask('written')) as ReadonlyMap<string, string>,
-      argv: [qemu.path, ...argv],
+      ...(await bootSeen(server, seen.console)),
+      ...(guest.before === undefined ? {} : { before: guest.before }),
       problems: connections.problems,
-      notes: connections.notes,
+      notes: [...connections.notes, ...guest.notes],
     };
   } finally {
     await stopLive?.();
@@ -122,27 +132,31 @@ export async function runSession(
 
 /** QEMU connects while it makes its machine, so that one which runs has connected to everything. */
 function refuseUnconnected(
-  server: VfioUserServer,
+  functions: readonly ServedFunction[],
   connections: Connections,
   running: QemuProcess,
 ): void {
-  const missing = connections.missing(server);
-  if (missing.length > 0) connections.notes.push(neverConnected(missing, server));
-  if (missing.length === server.functions.length && missing.length > 0) running.kill();
+  const missing = connections.missing(functions);
+  if (missing.length > 0) connections.notes.push(neverConnected(missing, functions));
+  if (missing.length === functions.length && missing.length > 0) running.kill();
 }
 
-function neverConnected(missing: readonly string[], { functions }: VfioUserServer): string {
+function neverConnected(missing: readonly string[], functions: readonly ServedFunction[]): string {
   const all = missing.length === functions.length;
   return `QEMU never connected to ${all ? 'any' : `${missing.length}`} of the ${functions.length} sockets: ${missing.join(', ')}`;
 }
 
 /** A failure of QEMU, with what its connections say of it. */
-function explained(error: unknown, server: VfioUserServer, connections: Connections): unknown {
+function explained(
+  error: unknown,
+  functions: readonly ServedFunction[],
+  connections: Connections,
+): unknown {
   if (!(error instanceof QemuError)) return error;
-  const missing = connections.missing(server);
+  const missing = connections.missing(functions);
   const [problem] = connections.problems;
   const more = [
-    ...(missing.length === 0 ? [] : [neverConnected(missing, server)]),
+    ...(missing.length === 0 ? [] : [neverConnected(missing, functions)]),
     ...(problem === undefined ? [] : [`${problem.message}; ${problem.effect}`]),
   ];
   if (more.length === 0) return error;

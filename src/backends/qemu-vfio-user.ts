@@ -15,15 +15,17 @@ import { kernelOf } from './environment.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { MODEL_CAPABILITIES } from './model-events.ts';
+import { withHarm } from './machine-talk.ts';
 import { endingOf } from './qemu-console.ts';
 import { passedImages } from './qemu-prepare.ts';
 import {
   prepareVfioUser,
-  VFIO_USER_CANNOT,
   type VfioUserBackendOptions,
   type VfioUserPrepared,
 } from './qemu-vfio-user-prepare.ts';
+import type { BootSeen } from './qemu-vfio-user-guest.ts';
 import { runSession, type SessionResult } from './qemu-vfio-user-session.ts';
+import type { Watched } from './qemu-watch.ts';
 import { keepSerialLog } from './serial-log.ts';
 
 /** All that our devices do but their interrupts: QEMU has the MSI-X tables, and sends the messages. */
@@ -79,33 +81,56 @@ async function run(
     const prepared = await prepareVfioUser(input, hooks, options, work.path);
     const prepareSeconds = seconds();
     const { result, notes } = await runWhole(input, hooks, options, prepared, work.path);
-    const { report, log, text } = result.seen.console.finish();
-    const serialLog = await keepSerialLog(model, options.serialLog, text);
+    const { text } = result.console.finish();
+    const first = result.before?.console.finish().text ?? '';
+    const serialLog = await keepSerialLog(model, options.serialLog, `${first}${text}`);
+    const common = {
+      ...environmentOf(input, options, prepared),
+      serialLog,
+      notes: [...notes, ...notesOf(result)],
+    };
+    const timings = { prepare: prepareSeconds, total: seconds() };
+    const observation = observe(input, prepared, result, result.seen, { ...common, timings });
+    if (result.before === undefined) return observation;
+    // The guest's own end is what QEMU stood still for.
+    const reset = { exit: { why: 'exited', limit: 0 }, errors: [] } as const;
     return {
-      capabilities: VFIO_USER_CAPABILITIES,
-      device: result.device,
-      guest: withBacking(model, observeGuest(model, report, log, prepared.reference), (id) =>
-        result.backing.get(id),
-      ),
-      firmware: compareFirmware(prepared.passed, report.firmware),
-      described: describeSeen(model, prepared.passed, report.firmware, report.release),
-      ending: endingOf(report, log, result.seen.exit, result.seen.errors),
-      environment: {
-        ...environmentOf(input, options, prepared),
-        timings: {
-          prepare: prepareSeconds,
-          ...(report.initTime === undefined ? {} : { 'to init': report.initTime }),
-          ...(report.endTime === undefined ? {} : { guest: report.endTime }),
-          total: seconds(),
-        },
-        serialLog,
-        notes: [...notes, ...notesOf(result), ...report.complaints.slice(0, 5)],
-      },
-      skipped: VFIO_USER_CANNOT,
+      ...observation,
+      before: observe(input, prepared, result.before, reset, { ...common, timings }),
     };
   } finally {
     work.remove();
   }
+}
+
+function observe(
+  { model }: BootInput,
+  { passed, reference }: VfioUserPrepared,
+  { console, device, backing, harmed }: BootSeen,
+  { exit, errors }: Pick<Watched, 'exit' | 'errors'>,
+  environment: Environment,
+): Observation {
+  const { report, log } = console.finish();
+  const guest = observeGuest(model, report, log, reference);
+  const seen = { ...guest, faultChecks: withHarm(guest.faultChecks, harmed) };
+  return {
+    capabilities: VFIO_USER_CAPABILITIES,
+    device,
+    guest: withBacking(model, seen, (id) => backing.get(id)),
+    firmware: compareFirmware(passed, report.firmware),
+    described: describeSeen(model, passed, report.firmware, report.release),
+    ending: endingOf(report, log, exit, errors),
+    environment: {
+      ...environment,
+      timings: {
+        ...environment.timings,
+        ...(report.initTime === undefined ? {} : { 'to init': report.initTime }),
+        ...(report.endTime === undefined ? {} : { guest: report.endTime }),
+      },
+      notes: [...environment.notes, ...report.complaints.slice(0, 5)],
+    },
+    skipped: [],
+  };
 }
 
 /** An emulated 8250 may drop a character; such a report is made once more, by new devices. */
@@ -118,8 +143,8 @@ async function runWhole(
 ): Promise<{ result: SessionResult; notes: string[] }> {
   const once = (): Promise<SessionResult> => runSession(input, hooks, options, prepared, directory);
   const result = await once();
-  const { report } = result.seen.console.finish();
-  if (!result.seen.console.ended || report.complete) return { result, notes: [] };
+  const { report } = result.console.finish();
+  if (!result.console.ended || report.complete) return { result, notes: [] };
   hooks.progress?.(`the console lost ${report.missing} line(s): booting again`);
   return {
     result: await once(),

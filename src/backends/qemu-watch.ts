@@ -35,6 +35,19 @@ export interface Machine {
   readonly trace?: (event: TraceEvent) => void;
   /** Its control channel answers. */
   readonly started?: (running: QemuProcess) => void;
+  /** At each line of the guest's report. */
+  readonly record?: (kind: string, fields: ReadonlyMap<string, string>) => void;
+  /**
+   * The guest was reset, or powered off, and QEMU stands still (`-action reboot=shutdown,shutdown=pause`).
+   * The answer lets it go on, with a console of its own; undefined: it is over.
+   */
+  readonly stopped?: (
+    reason: string,
+    running: QemuProcess,
+    console: ConsoleWatch,
+  ) => Promise<(() => Promise<void>) | undefined>;
+  /** Milliseconds until QEMU's control channel must answer. */
+  readonly answerTime?: number;
   /** Ends QEMU, beside the signal of the input. */
   readonly signal?: AbortSignal;
 }
@@ -68,8 +81,9 @@ export async function watchMachine(
   input: BootInput,
   hooks: BootHooks,
   options: Pick<QemuBackendOptions, 'silence'>,
-  { qemu, argv, trace, started, signal }: Machine,
+  machine: Machine,
 ): Promise<Watched> {
+  const { qemu, argv, trace, started, signal, answerTime } = machine;
   const silence = options.silence ?? SILENCE;
   const ender = new AbortController();
   let silent = false;
@@ -81,9 +95,15 @@ export async function watchMachine(
       ender.abort();
     }, milliseconds);
   };
-  const console = new ConsoleWatch(hooks, (ended) => {
-    wait(ended ? POWER_OFF_MS : silence * 1000, ended);
-  });
+  const newConsole = (): ConsoleWatch =>
+    new ConsoleWatch(
+      hooks,
+      (ended) => {
+        wait(ended ? POWER_OFF_MS : silence * 1000, ended);
+      },
+      machine.record,
+    );
+  let console = newConsole();
   const signals = [ender.signal, input.signal, signal].filter((one) => one !== undefined);
   hooks.progress?.('starting QEMU');
   try {
@@ -94,9 +114,19 @@ export async function watchMachine(
       ...(trace === undefined ? {} : { trace }),
       signal: AbortSignal.any(signals),
       timeLimit: input.timeLimit * 1000,
+      ...(answerTime === undefined ? {} : { answerTime }),
     });
     wait(silence * 1000, false);
     started?.(running);
+    whenStopped(
+      machine,
+      running,
+      () => console,
+      (): void => {
+        wait(silence * 1000, false);
+        console = newConsole();
+      },
+    );
     const exit = await running.exit;
     if (input.signal?.aborted === true) throw new BootAborted('the boot was ended');
     return {
@@ -111,6 +141,31 @@ export async function watchMachine(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Asks `stopped` what is to become of a machine that stands still, and ends it when nothing is. */
+function whenStopped(
+  { stopped }: Machine,
+  running: QemuProcess,
+  console: () => ConsoleWatch,
+  again: () => void,
+): void {
+  if (stopped === undefined) return;
+  running.qmp.onEvent(({ event, data }) => {
+    if (event !== 'SHUTDOWN') return;
+    const goOn = async (): Promise<void> => {
+      const reason = String(data['reason']);
+      const resume = await stopped(reason, running, console());
+      if (resume === undefined) {
+        await running.stop();
+        return;
+      }
+      again();
+      await resume();
+    };
+    // What goes wrong here is a QEMU that is gone, or a server; both are told elsewhere.
+    goOn().catch(() => running.kill());
+  });
 }
 
 function whyOf(exit: QemuExit, silent: boolean, limit: number, silence: number): Watched['exit'] {

@@ -91,7 +91,7 @@ export async function serveTopology(
     append: bootCmdline(arch, 'stock', options.append),
     viot: files.has('viot'),
     tree: files.has('tree'),
-    reboot: true,
+    reset: 'again',
   });
   const { accel } = options;
   const bindings: Bindings = { files, accel, cpu: cpuModel(model, accel) };

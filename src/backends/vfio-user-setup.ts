@@ -11,6 +11,7 @@ import {
   type MachineRecord,
 } from '../scenario/index.ts';
 import type { ServerSetup, SetupContext } from '../vfio-user/index.ts';
+import { MachineTalk } from './machine-talk.ts';
 import { MachineWatch } from './machine-watch.ts';
 import { middleOf, PatternStore } from './model-disk.ts';
 import { deviceEvent, WATCHED } from './model-events.ts';
@@ -22,6 +23,11 @@ const DATA = z.object({
   seed: z.string(),
   /** Whether somebody takes events while the guest runs. */
   live: z.boolean(),
+});
+
+const TALK = z.object({
+  kind: z.string(),
+  fields: z.array(z.tuple([z.string(), z.string()])),
 });
 
 /** Events kept for a listener that is slow; beyond that they are only counted. */
@@ -40,6 +46,7 @@ interface Boot {
   readonly audit: AccessAudit;
   readonly traces: EndpointTraces;
   readonly watch: MachineWatch;
+  readonly talk: MachineTalk;
 }
 
 /**
@@ -51,6 +58,7 @@ export function setup(context: SetupContext): ServerSetup {
   const { model } = context;
   const disks = new Map<string, PatternStore>();
   let boot: Boot | undefined;
+  let answer: string | undefined;
   let subscribed = false;
   let waiting: DeviceEvent[] = [];
   let lost = 0;
@@ -93,7 +101,9 @@ export function setup(context: SetupContext): ServerSetup {
         const audit = new AccessAudit(model);
         const watch = new MachineWatch(machine, audit);
         watch.started(boot === undefined ? 'power-on' : 'reset');
-        boot = { recorder: new DeviceRecorder(), audit, traces: new EndpointTraces(model), watch };
+        const talk = new MachineTalk(machine, watch, (text) => void (answer = text));
+        const traces = new EndpointTraces(model);
+        boot = { recorder: new DeviceRecorder(), audit, traces, watch, talk };
       },
       events: (): LiveEvents => {
         const taken = { events: waiting, lost };
@@ -110,6 +120,13 @@ export function setup(context: SetupContext): ServerSetup {
               ...boot.traces.finish(),
               machine: withoutBatches(boot.watch.finish()),
             },
+      talk: (argument) => {
+        const { kind, fields } = TALK.parse(argument);
+        answer = undefined;
+        boot?.talk.record(kind, new Map(fields));
+        return answer;
+      },
+      harmed: () => boot?.talk.harmed ?? [],
       written: () =>
         new Map(
           Array.from(disks, ([id, disk]) => {

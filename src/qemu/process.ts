@@ -26,6 +26,8 @@ export interface StartOptions {
   readonly signal?: AbortSignal;
   /** Milliseconds until QEMU is ended. */
   readonly timeLimit?: number;
+  /** Milliseconds until its control channel must answer; default 30 s. */
+  readonly answerTime?: number;
   /** Lines of console and of standard error that the story keeps. */
   readonly tail?: number;
 }
@@ -58,12 +60,18 @@ export class QemuProcess {
   /** Resolves, never rejects, when the process has ended and its output is read to the end. */
   readonly exit: Promise<QemuExit>;
   readonly #story: () => QemuStory;
+  readonly #input: NodeJS.WritableStream | undefined;
   #cause: QemuExit['cause'] = 'exited';
   #ended = false;
 
-  constructor(pid: number, qmp: QmpClient, ended: Promise<unknown>, story: () => QemuStory) {
+  constructor(
+    { pid, qmp, input }: { pid: number; qmp: QmpClient; input?: NodeJS.WritableStream | undefined },
+    ended: Promise<unknown>,
+    story: () => QemuStory,
+  ) {
     this.pid = pid;
     this.qmp = qmp;
+    this.#input = input;
     this.#story = story;
     this.exit = ended.then(() => {
       this.#ended = true;
@@ -75,6 +83,11 @@ export class QemuProcess {
   /** What is known so far; of a running QEMU too. */
   get story(): QemuStory {
     return this.#story();
+  }
+
+  /** Types on the guest's console. */
+  type(text: string): void {
+    if (!this.#ended) this.#input?.write(text);
   }
 
   /** Kills the process group at once; `exit` tells `cause`. */
@@ -114,7 +127,7 @@ export async function startQemu(options: StartOptions): Promise<QemuProcess> {
     throw new QemuError(exitCode(exit.cause), exitMessage(exit), exit.story);
   });
   try {
-    await Promise.race([running.qmp.negotiate(), early]);
+    await Promise.race([running.qmp.negotiate(options.answerTime), early]);
   } catch (error) {
     if (error instanceof QemuError && error.code === 'qemu/qmp-closed') await early;
     running.kill();
@@ -148,7 +161,7 @@ function launch(options: StartOptions): QemuProcess {
     cleanup: false,
     buffer: false,
     reject: false,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   });
   const pid = child.pid;
   const channel = child.stdio[3];
@@ -177,7 +190,10 @@ function launch(options: StartOptions): QemuProcess {
     killGroup(pid, 'SIGKILL');
     release();
   })();
-  const running = new QemuProcess(pid, new QmpClient(channel), ended, story);
+  const input = child.stdin;
+  // A QEMU that ends while somebody types is no failure.
+  input.on('error', () => undefined);
+  const running = new QemuProcess({ pid, qmp: new QmpClient(channel), input }, ended, story);
   limit(running, options);
   return running;
 }

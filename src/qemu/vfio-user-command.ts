@@ -35,8 +35,11 @@ export interface VfioUserCommandOptions {
   readonly viot: boolean;
   /** Virt: there is a tree to be passed, as the file `tree`. */
   readonly tree: boolean;
-  /** Whether a guest that resets its machine starts again; else QEMU ends. */
-  readonly reboot?: boolean;
+  /**
+   * What a guest's reset does: it starts again, or QEMU ends (default), or QEMU stands still and so
+   * it does when the guest powers off.
+   */
+  readonly reset?: 'again' | 'end' | 'pause';
 }
 
 /**
@@ -69,9 +72,7 @@ export function buildVfioUserCommand(model: Model, options: VfioUserCommandOptio
   return {
     program: arm ? 'qemu-system-aarch64' : 'qemu-system-x86_64',
     groups: [
-      edited(machineGroup(model, board, [ram]), (option) =>
-        option === '-global' ? false : options.reboot !== true || option !== '-no-reboot',
-      ),
+      resetting(machineGroup(model, board, [ram]), options.reset ?? 'end'),
       edited(
         guestGroup(model, { append: options.append }),
         (option) => option !== '-dtb' || options.tree,
@@ -82,6 +83,14 @@ export function buildVfioUserCommand(model: Model, options: VfioUserCommandOptio
     ],
     disks: [],
   };
+}
+
+function resetting(group: ArgumentGroup, reset: 'again' | 'end' | 'pause'): ArgumentGroup {
+  const { comment, arguments: all } = edited(group, (option) => {
+    // Nothing of ours is behind virtio-mmio here.
+    return option !== '-global' && (option !== '-no-reboot' || reset !== 'again');
+  });
+  return { comment, arguments: [...all, ...(reset === 'pause' ? [argument('-no-shutdown')] : [])] };
 }
 
 function edited(group: ArgumentGroup, keep: (option: string) => boolean): ArgumentGroup {

@@ -1,5 +1,4 @@
 import { hex } from '../bytes/index.ts';
-import type { Emulator } from '../emulator/index.ts';
 import type { Machine } from '../machine/index.ts';
 import { hiOf, loOf } from '../memory/index.ts';
 import type { FaultAim, FaultCheckObservation } from '../scenario/index.ts';
@@ -13,17 +12,18 @@ const WORD = Uint8Array.of(0xa5, 0xa5, 0x5a, 0x5a);
 
 /**
  * The machine's side of what the guest does for it: answers on the console, devices plugged in at
- * its word, looks at memory. All of it happens at the record's last byte, between two instructions.
+ * its word, looks at memory. On the emulator all of it happens at the record's last byte, between two
+ * instructions; elsewhere a little later, which only the answers may be.
  */
-export class EmulatorTalk {
-  readonly #emulator: Emulator;
+export class MachineTalk {
+  readonly #answer: (text: string) => void;
   readonly #machine: Machine;
   readonly #watch: MachineWatch;
   readonly #harmed: boolean[] = [];
   #target: Target | undefined;
 
-  constructor(emulator: Emulator, machine: Machine, watch: MachineWatch) {
-    this.#emulator = emulator;
+  constructor(machine: Machine, watch: MachineWatch, answer: (text: string) => void) {
+    this.#answer = answer;
     this.#machine = machine;
     this.#watch = watch;
   }
@@ -52,12 +52,9 @@ export class EmulatorTalk {
     }
   }
 
-  /** The guest can watch one page only; the machine knows where each DMA would have landed. */
-  withMemory(checks: readonly FaultCheckObservation[]): FaultCheckObservation[] {
-    return checks.map((check, index) => ({
-      ...check,
-      ...(this.#harmed[index] === true ? { memoryUnchanged: false } : {}),
-    }));
+  /** Of each DMA, in order, whether it reached what it must not. */
+  get harmed(): readonly boolean[] {
+    return this.#harmed;
   }
 
   #aim(endpoint: Endpoint, fields: ReadonlyMap<string, string>): void {
@@ -66,7 +63,7 @@ export class EmulatorTalk {
     this.#target =
       aim === undefined ? undefined : chooseTarget(this.#machine, endpoint, aim, BigInt(gpa));
     const answer = this.#target === undefined ? 'none' : hex(this.#target.address);
-    this.#emulator.uart.input(Buffer.from(`${answer}\n`));
+    this.#answer(`${answer}\n`);
   }
 
   #isHarmed(): boolean {
@@ -80,4 +77,15 @@ export class EmulatorTalk {
 
 function aimOf(text: string | undefined): FaultAim | undefined {
   return (['unmapped', 'read-only', 'reserved', 'foreign'] as const).find((aim) => aim === text);
+}
+
+/** The guest can watch one page only; the machine knows where each DMA would have landed. */
+export function withHarm(
+  checks: readonly FaultCheckObservation[],
+  harmed: readonly boolean[],
+): FaultCheckObservation[] {
+  return checks.map((check, index) => ({
+    ...check,
+    ...(harmed[index] === true ? { memoryUnchanged: false } : {}),
+  }));
 }
