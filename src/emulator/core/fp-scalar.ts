@@ -1,11 +1,11 @@
 /** Scalar floating point (Arm ARM C4.1, Scalar floating-point). Half precision is not here. */
 import { getW, getX, holds, rd, rn, setNzcv, setX } from './fields.ts';
+import { fusedMultiplyAdd } from './fp-fused.ts';
 import {
   absolute,
   convertSize,
   fp2,
   fromInteger,
-  fusedMultiplyAdd,
   isNan,
   negate,
   powerOf2,

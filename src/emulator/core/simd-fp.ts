@@ -1,4 +1,5 @@
 /** Floating-point lanes: operations of three registers. Estimates (FRECPS …) are not here. */
+import { fusedMultiplyAdd } from './fp-fused.ts';
 import {
   absolute,
   fp2,
@@ -11,7 +12,6 @@ import {
   FP_MINNM,
   FP_MUL,
   FP_SUB,
-  fusedMultiplyAdd,
   negate,
   wide,
 } from './fp-math.ts';

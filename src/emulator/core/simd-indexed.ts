@@ -1,5 +1,6 @@
 /** Advanced SIMD by element: one lane of Vm with every lane of Vn (Arm ARM C4.1). */
-import { fp2, FP_MUL, fusedMultiplyAdd, negate } from './fp-math.ts';
+import { fusedMultiplyAdd } from './fp-fused.ts';
+import { fp2, FP_MUL, negate } from './fp-math.ts';
 import { begin, finish, lane, laneU, result, vd, vn, vreg } from './lanes.ts';
 import { long } from './simd-three.ts';
 
