@@ -181,9 +181,9 @@ export class Machine {
     this.#place();
   }
 
-  /** Everything, as plain data. */
-  snapshot(): MachineState {
-    return saveMachine(this.#parts(), this.#events.order);
+  /** Everything, as plain data. `ram: false` leaves out what a VMM keeps. */
+  snapshot({ ram = true }: { readonly ram?: boolean } = {}): MachineState {
+    return saveMachine(this.#parts(), this.#events.order, ram);
   }
 
   /** @throws FormatError when the state is of another machine; it is half restored then */

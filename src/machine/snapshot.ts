@@ -10,7 +10,8 @@ const VERSION = 1;
 /** A whole machine as plain data: RAM, every register, everything in flight. */
 export interface MachineState {
   readonly version: number;
-  readonly memory: readonly MemoryPage[];
+  /** Absent: RAM was left out, being a VMM's to keep, and is left alone by a restore. */
+  readonly memory?: readonly MemoryPage[];
   /** By topology id of the host bridge. */
   readonly hosts: Readonly<Record<string, PciHostState>>;
   /** By topology id of the device. */
@@ -26,10 +27,14 @@ export interface Parts {
   readonly units: readonly Unit[];
 }
 
-export function saveMachine({ memory, hosts, units }: Parts, order: number): MachineState {
+export function saveMachine(
+  { memory, hosts, units }: Parts,
+  order: number,
+  ram: boolean,
+): MachineState {
   return {
     version: VERSION,
-    memory: savePages(memory),
+    ...(ram ? { memory: savePages(memory) } : {}),
     hosts: Object.fromEntries(hosts.map(({ host, pci }) => [host.id, pci.snapshot()])),
     mmio: Object.fromEntries(
       units.flatMap(({ id, mmio }) =>
@@ -61,7 +66,7 @@ export function restoreMachine(parts: Parts, state: MachineState, placed: () => 
       if (isBridge(fn)) fn.restore(saved);
     }
   }
-  restorePages(parts.memory, state.memory);
+  if (state.memory !== undefined) restorePages(parts.memory, state.memory);
   placed();
   for (const { host, pci } of parts.hosts) {
     const saved = state.hosts[host.id];

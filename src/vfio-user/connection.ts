@@ -25,9 +25,15 @@ export class Connection {
   #backlogSize = 0;
   readonly #request: Request;
 
-  /** @param fd a connected socket, which the connection closes */
-  constructor(sys: Sys, fd: number, session: Session) {
+  readonly #held: () => boolean;
+
+  /**
+   * @param fd a connected socket, which the connection closes
+   * @param held whether messages are to wait, after the one that is being handled
+   */
+  constructor(sys: Sys, fd: number, session: Session, held: () => boolean = () => false) {
     this.#sys = sys;
+    this.#held = held;
     this.#fd = fd;
     this.session = session;
     this.entry = { fd, wantsToSend: false, ready: false };
@@ -50,6 +56,7 @@ export class Connection {
     if (this.#backlog.length > 0 && !this.#flush()) return false;
     // A client that does not read its replies gets no more of them.
     if (this.#backlog.length > 0) return true;
+    if (this.#carried > 0 && this.#resume()) return !this.session.over;
     const got = this.#sys.receive(this.#fd);
     const fds = this.#sys.fds.splice(0);
     if (got === CLOSED || got === BROKEN) return this.#end(fds);
@@ -62,6 +69,19 @@ export class Connection {
   close(): void {
     this.#closeAll(this.#waitingFds.splice(0));
     this.#sys.close(this.#fd);
+  }
+
+  /** Handles what was held back. False when it is the beginning of a message. */
+  #resume(): boolean {
+    const carry = this.#carry;
+    const data = this.#carryData;
+    if (carry === undefined || data === undefined) return false;
+    const framing = frame(data, 0, this.#carried);
+    if (framing !== 'whole' && framing !== 'broken') return false;
+    const available = this.#carried;
+    this.#carried = 0;
+    this.#parse(carry, data, available, this.#waitingFds.splice(0));
+    return true;
   }
 
   #append(got: number, fds: number[]): void {
@@ -81,7 +101,7 @@ export class Connection {
   #parse(bytes: Uint8Array, data: DataView, available: number, fds: number[]): void {
     let at = 0;
     while (at < available && !this.session.over) {
-      const framing = frame(data, at, available - at);
+      const framing = this.#held() ? 'held' : frame(data, at, available - at);
       if (framing === 'broken') {
         this.#refuse(data, at, available);
         break;

@@ -10,6 +10,7 @@ import type { ServerReport, ServerStats } from './server.ts';
 import {
   SEEN,
   STOP,
+  WOKEN,
   type Question,
   type SetupModule,
   type ThreadData,
@@ -26,6 +27,8 @@ export interface ServeOptions {
   /** Machine events in order. `lost`: as many were dropped just before, for want of time. */
   readonly onEvents?: (events: readonly MachineEvent[], lost: number) => void;
   readonly onReport?: (report: ServerReport) => void;
+  /** Told what the setup module gives notice of. */
+  readonly onNotice?: (value: unknown) => void;
   /** For what cannot be cloned into a thread: disks, NIC peers, taps, and further questions. */
   readonly setup?: SetupModule;
 }
@@ -61,7 +64,7 @@ class ServerThread implements VfioUserServer {
   /** Settles when all sockets listen. */
   readonly ready: Promise<void>;
   readonly #options: ServeOptions;
-  readonly #shared = new Int32Array(new SharedArrayBuffer(8));
+  readonly #shared = new Int32Array(new SharedArrayBuffer(12));
   readonly #questions: MessagePort;
   readonly #asked = new Map<number, Asked>();
   #next = 0;
@@ -132,13 +135,15 @@ class ServerThread implements VfioUserServer {
     if (fd !== undefined) {
       Atomics.store(this.#shared, STOP, 1);
       writeSync(fd, ONE);
+      Atomics.store(this.#shared, WOKEN, 1);
+      Atomics.notify(this.#shared, WOKEN);
     }
     await this.ended;
     return this.#stats;
   }
 
   #take(message: ThreadMessage): void {
-    const { onEvents, onReport } = this.#options;
+    const { onEvents, onReport, onNotice } = this.#options;
     switch (message.kind) {
       case 'events':
         Atomics.add(this.#shared, SEEN, 1);
@@ -146,6 +151,9 @@ class ServerThread implements VfioUserServer {
         break;
       case 'report':
         onReport?.(message.report);
+        break;
+      case 'notice':
+        onNotice?.(message.value);
         break;
       case 'answer':
         this.#asked.get(message.id)?.resolve(message.value);

@@ -50,6 +50,8 @@ export class Server {
   #requests = 0;
   #refused = 0;
   #faults = 0;
+  #held = false;
+  #resumed = false;
   #toldOfRam = false;
 
   /** The machine must have been made with an empty memory: its windows are the VMM's. */
@@ -107,21 +109,54 @@ export class Server {
     return true;
   }
 
+  /** Whether messages wait, and devices do nothing. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /**
+   * Holds the devices after the message that is being handled, as a break of a debugger does. The
+   * guest goes on until it waits for a reply; only the wake descriptor is listened to.
+   */
+  hold(): void {
+    this.#held = true;
+    this.#arrange();
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#resumed = true;
+    this.#arrange();
+  }
+
   /** Waits for something to do, at most that long, and does it. */
   step(milliseconds: number): void {
     const { machine } = this;
-    const ready = this.#sys.poll(this.#entries, machine.isWaiting ? 0 : milliseconds);
-    if (ready > 0) {
-      for (const slot of this.#slots) {
-        if (slot.connection !== undefined) this.#serve(slot, slot.connection);
-        else if (slot.listener.ready) this.#accept(slot);
-      }
-      if (this.#wake.ready) {
-        this.#sys.drain(this.#wake.fd);
-        this.onWake?.();
-      }
+    const busy = !this.#held && (this.#resumed || machine.isWaiting);
+    const ready = this.#sys.poll(this.#entries, busy ? 0 : milliseconds);
+    if (ready > 0 || this.#resumed) this.#work();
+    if (!this.#held && machine.isWaiting) {
+      this.#guarded('pending work', () => machine.runPending());
     }
-    if (machine.isWaiting) this.#guarded('pending work', () => machine.runPending());
+  }
+
+  #work(): void {
+    // What was held back lies in connections whose sockets may have nothing more.
+    const all = this.#resumed;
+    this.#resumed = false;
+    for (const slot of this.#slots) {
+      if (this.#held) break;
+      if (slot.connection !== undefined) this.#serve(slot, slot.connection, all);
+      else if (slot.listener.ready) this.#accept(slot);
+    }
+    // Whoever holds in the middle of it leaves the rest for later.
+    if (all && this.#held) this.#resumed = true;
+    if (this.#wake.ready) {
+      this.#wake.ready = false;
+      this.#sys.drain(this.#wake.fd);
+      this.onWake?.();
+    }
   }
 
   get stats(): ServerStats {
@@ -141,8 +176,8 @@ export class Server {
     this.#entries = [];
   }
 
-  #serve(slot: Slot, connection: Connection): void {
-    if (!connection.entry.ready) return;
+  #serve(slot: Slot, connection: Connection, always: boolean): void {
+    if (!connection.entry.ready && !always) return;
     connection.entry.ready = false;
     const outcome = this.#guarded(slot.served.id, () => connection.work());
     if (outcome !== true) this.#disconnect(slot);
@@ -161,7 +196,7 @@ export class Server {
       reset: () => this.#report({ kind: 'reset', function: served.id }),
     });
     slot.maps = maps;
-    slot.connection = new Connection(this.#sys, fd, session);
+    slot.connection = new Connection(this.#sys, fd, session, () => this.#held);
     device.onDriven = () => this.#driven(slot);
     this.#arrange();
     this.#report({ kind: 'connected', function: served.id });
@@ -209,7 +244,9 @@ export class Server {
   }
 
   #arrange(): void {
-    const mine = this.#slots.map(({ connection, listener }) => connection?.entry ?? listener);
+    const mine = this.#held
+      ? []
+      : this.#slots.map(({ connection, listener }) => connection?.entry ?? listener);
     this.#entries = [this.#wake, ...mine];
   }
 

@@ -12,6 +12,14 @@ export interface SetupContext {
   readonly machine: () => Machine;
   /** Says something to whoever runs the server: a thread that waits cannot print. */
   readonly log: (text: string) => void;
+  /** Gives `onNotice` a value, which is cloned. */
+  readonly notice: (value: unknown) => void;
+  /**
+   * Holds the devices after the message that is being handled, and lets them go on. To be called in
+   * events of the machine and in answers to questions; these are answered meanwhile.
+   */
+  readonly hold: () => void;
+  readonly release: () => void;
 }
 
 /** What it gives. */
@@ -37,7 +45,7 @@ export interface ThreadData {
   readonly setup?: SetupModule;
   /** Absent: nobody wants events. */
   readonly listen?: ListenOptions;
-  /** Two 32-bit words: {@link STOP} and {@link SEEN}. */
+  /** Three 32-bit words: {@link STOP}, {@link SEEN} and {@link WOKEN}. */
   readonly shared: SharedArrayBuffer;
 }
 
@@ -45,6 +53,11 @@ export interface ThreadData {
 export const STOP = 0;
 /** Index of the word that counts the batches of events that were taken. */
 export const SEEN = 1;
+/**
+ * Index of the word that is not 0 once the wake descriptor was written to for the last time. Before,
+ * the thread must not close it: its number could be another file's by then.
+ */
+export const WOKEN = 2;
 
 export interface Question {
   readonly id: number;
@@ -62,6 +75,7 @@ export type ThreadMessage =
   | { readonly kind: 'unavailable'; readonly message: string; readonly cure: string }
   | { readonly kind: 'events'; readonly events: readonly MachineEvent[]; readonly lost: number }
   | { readonly kind: 'report'; readonly report: ServerReport }
+  | { readonly kind: 'notice'; readonly value: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'ended'; readonly stats: ServerStats };

@@ -4,7 +4,7 @@ import {
   workerData,
   type MessagePort,
 } from 'node:worker_threads';
-import { buildMachine, type Machine } from '../machine/index.ts';
+import { buildMachine } from '../machine/index.ts';
 import { GuestMemory } from '../memory/index.ts';
 import { LinuxSys } from './ffi.ts';
 import { numberBuses, servedFunctions } from './functions.ts';
@@ -14,6 +14,7 @@ import { Server } from './server.ts';
 import {
   SEEN,
   STOP,
+  WOKEN,
   type Question,
   type ServerSetup,
   type SetupFunction,
@@ -29,15 +30,13 @@ const WAIT = 500;
 async function run(data: ThreadData, questions: MessagePort): Promise<void> {
   const post = (message: ThreadMessage): void => parentPort?.postMessage(message);
   const shared = new Int32Array(data.shared);
-  const held: { machine?: Machine } = {};
-  const setup = await setUp(data, held, (text) => {
-    post({ kind: 'report', report: { kind: 'log', text } });
-  });
+  const held: { server?: Server } = {};
+  const setup = await setUp(data, held, post);
   const sys = new LinuxSys();
   const machine = buildMachine(data.model, { ...setup.machine, memory: new GuestMemory() });
-  held.machine = machine;
   numberBuses(machine);
   const server = new Server(sys, machine, (report) => post({ kind: 'report', report }));
+  held.server = server;
   const outbox = new Outbox(
     (events, lost) => post({ kind: 'events', events, lost }),
     () => Atomics.load(shared, SEEN),
@@ -60,6 +59,7 @@ async function run(data: ThreadData, questions: MessagePort): Promise<void> {
   }
   answer();
   const { stats } = server;
+  Atomics.wait(shared, WOKEN, 0, WAIT);
   server.stop();
   outbox.flush(true);
   post({ kind: 'ended', stats });
@@ -69,16 +69,24 @@ async function run(data: ThreadData, questions: MessagePort): Promise<void> {
 
 async function setUp(
   { model, setup }: ThreadData,
-  held: { readonly machine?: Machine },
-  log: (text: string) => void,
+  held: { readonly server?: Server },
+  post: (message: ThreadMessage) => void,
 ): Promise<ServerSetup> {
   if (setup === undefined) return {};
   const module = (await import(setup.module)) as { readonly setup: SetupFunction };
-  const machine = (): Machine => {
-    if (held.machine === undefined) throw new Error('the machine is not built yet');
-    return held.machine;
+  const server = (): Server => {
+    if (held.server === undefined) throw new Error('the machine is not built yet');
+    return held.server;
   };
-  return module.setup({ model, data: setup.data, machine, log });
+  return module.setup({
+    model,
+    data: setup.data,
+    machine: () => server().machine,
+    log: (text) => post({ kind: 'report', report: { kind: 'log', text } }),
+    notice: (value) => post({ kind: 'notice', value }),
+    hold: () => server().hold(),
+    release: () => server().release(),
+  });
 }
 
 function answerAll(

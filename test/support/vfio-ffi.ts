@@ -78,28 +78,31 @@ export function takeCount(fd: number): number {
   return Number(word.readBigUInt64LE());
 }
 
+// Their addresses stand in structures that the kernel reads: they must outlive every call.
+const PAYLOAD = Buffer.alloc(0x4_0000);
+const CONTROL = Buffer.alloc(1024);
+const IOVEC = Buffer.alloc(16);
+const HEADER = Buffer.alloc(56);
+IOVEC.writeBigUInt64LE(koffi.address(PAYLOAD), 0);
+HEADER.writeBigUInt64LE(koffi.address(IOVEC), 16);
+HEADER.writeBigUInt64LE(1n, 24);
+HEADER.writeBigUInt64LE(koffi.address(CONTROL), 32);
+
 /** Sends all bytes, descriptors with the first. False when the other side is gone. */
 export function sendAll(fd: number, bytes: Uint8Array, fds: readonly number[] = []): boolean {
   let done = 0;
   let pass = fds;
   while (done < bytes.length) {
-    const rest = Buffer.from(bytes.subarray(done));
-    const iovec = Buffer.alloc(16);
-    iovec.writeBigUInt64LE(koffi.address(rest), 0);
-    iovec.writeBigUInt64LE(BigInt(rest.length), 8);
-    const control = Buffer.alloc(16 + Math.ceil((4 * pass.length) / 8) * 8);
-    control.writeBigUInt64LE(BigInt(16 + 4 * pass.length), 0);
-    control.writeInt32LE(1, 8);
-    control.writeInt32LE(1, 12);
-    for (const [index, one] of pass.entries()) control.writeInt32LE(one, 16 + 4 * index);
-    const header = Buffer.alloc(56);
-    header.writeBigUInt64LE(koffi.address(iovec), 16);
-    header.writeBigUInt64LE(1n, 24);
-    if (pass.length > 0) {
-      header.writeBigUInt64LE(koffi.address(control), 32);
-      header.writeBigUInt64LE(BigInt(control.length), 40);
-    }
-    const sent = libc.sendmsg(fd, header, MSG_NOSIGNAL);
+    const rest = bytes.subarray(done, done + PAYLOAD.length);
+    PAYLOAD.set(rest);
+    IOVEC.writeBigUInt64LE(BigInt(rest.length), 8);
+    CONTROL.writeBigUInt64LE(BigInt(16 + 4 * pass.length), 0);
+    CONTROL.writeInt32LE(1, 8);
+    CONTROL.writeInt32LE(1, 12);
+    for (const [index, one] of pass.entries()) CONTROL.writeInt32LE(one, 16 + 4 * index);
+    const room = pass.length === 0 ? 0 : 16 + Math.ceil((4 * pass.length) / 8) * 8;
+    HEADER.writeBigUInt64LE(BigInt(room), 40);
+    const sent = libc.sendmsg(fd, HEADER, MSG_NOSIGNAL);
     if (sent < 0) return false;
     done += sent;
     pass = [];

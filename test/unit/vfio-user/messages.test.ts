@@ -1,4 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { PCI_CAPABILITY_LIST } from '../../../src/spec/pci-config.ts';
+import {
+  PCI_CAP_ID_VNDR,
+  VIRTIO_PCI_CAP_PCI_CFG,
+  VIRTIO_PCI_CFG_CAP,
+} from '../../../src/spec/virtio-pci.ts';
 import {
   EINVAL,
   EMSGSIZE,
@@ -250,5 +256,35 @@ describe('requests', () => {
     expect(request(VFIO_USER_DEVICE_RESET).errno).toBe(0);
     expect(viommu.device.state.bypass).toBe(boots ? 1 : 0);
     expect(resets).toEqual(['viommu0']);
+  });
+
+  test('the BAR can be reached through configuration space alone, as SeaBIOS does', () => {
+    const one = rig();
+    const { config } = one.device.fn;
+    let at = config.get(PCI_CAPABILITY_LIST, 1);
+    // cfg_type is the fourth byte of a vendor-specific capability.
+    while (
+      config.get(at, 1) !== PCI_CAP_ID_VNDR ||
+      config.get(at + 3, 1) !== VIRTIO_PCI_CAP_PCI_CFG
+    ) {
+      at = config.get(at + 1, 1);
+      expect(at).not.toBe(0);
+    }
+    const { bar, offset, length, pci_cfg_data: data } = VIRTIO_PCI_CFG_CAP.offsets;
+    const write = (register: number, value: number[]): void => {
+      const body = Buffer.concat([
+        accessBody(7, at + register, value.length),
+        Uint8Array.from(value),
+      ]);
+      expect(one.request(VFIO_USER_REGION_WRITE, body).errno).toBe(0);
+    };
+    write(bar, [4]);
+    write(offset, [0, 0, 0, 0]);
+    write(length, [4, 0, 0, 0]);
+    write(data, [1, 0, 0, 0]);
+    expect(one.device.fn.barRead(4, 0, 4)).toBe(1);
+    write(offset, [4, 0, 0, 0]);
+    const { body } = one.request(VFIO_USER_REGION_READ, accessBody(7, at + data, 4));
+    expect(Buffer.from(body).readUInt32LE(16)).toBe(one.device.fn.barRead(4, 4, 4));
   });
 });

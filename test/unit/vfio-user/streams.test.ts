@@ -147,4 +147,120 @@ describe('bad days', () => {
     for (const fd of files.slice(0, -1)) closeFd(fd);
     closeSync(device);
   });
+
+  test('a DMA_MAP storm on all connections at once', () => {
+    const size = 4 * 2 ** 20;
+    const ram = memfd(size);
+    steps(1);
+    const fds = openFds();
+    const clients = world.sockets.map(connectTo);
+    for (const fd of clients) sendAll(fd, message(0, 1, versionBody()));
+    steps(3);
+    for (const fd of clients) receiveSome(fd, 1000);
+    const before = guestMappings();
+    for (let round = 0; round < 300; round++) {
+      for (const fd of clients) {
+        const start = 0x4000_0000n;
+        for (const [at, length] of [
+          [0n, 0xc_0000n],
+          [0xc_0000n, 0x34_0000n],
+        ] as const) {
+          sendAll(fd, message(1, VFIO_USER_DMA_MAP, mapBody(start + at, length, at)), [ram]);
+        }
+        steps(3);
+        sendAll(fd, message(2, VFIO_USER_DMA_UNMAP, unmapBody(start, BigInt(size))));
+        steps(1);
+        const replies = Buffer.from(receiveSome(fd, 1000) ?? []);
+        expect(replies.length).toBe(16 + 16 + 16 + 24);
+        for (const at of [0, 16, 32]) expect(replies.readUInt32LE(at + 12)).toBe(0);
+      }
+    }
+    expect(guestMappings()).toBe(before + 1);
+    for (const fd of clients) closeFd(fd);
+    steps(3);
+    expect({ fds: openFds(), maps: guestMappings() }).toEqual({ fds, maps: before });
+    closeFd(ram);
+  });
+
+  test('a VMM that dies in the middle of a message leaves nothing; the next is served', () => {
+    const file = memfd(4096);
+    const fds = openFds();
+    const path = world.sockets[0] ?? '';
+    const first = connectTo(path);
+    sendAll(first, message(0, 1, versionBody()));
+    sendAll(first, message(1, VFIO_USER_DMA_MAP, mapBody(0n, 4096n)).subarray(0, 30), [file]);
+    steps(4);
+    closeFd(first);
+    steps(3);
+    expect(openFds()).toBe(fds);
+    const second = connectTo(path);
+    sendAll(second, message(0, 1, versionBody()));
+    steps(3);
+    expect(receiveSome(second, 1000)?.length).toBeGreaterThan(16);
+    closeFd(second);
+    closeFd(file);
+  });
+
+  test('only one client of a function is served at a time; the next waits', () => {
+    const path = world.sockets[0] ?? '';
+    const first = connectTo(path);
+    const second = connectTo(path);
+    for (const fd of [first, second]) sendAll(fd, message(0, 1, versionBody()));
+    steps(5);
+    expect(receiveSome(first, 0)).toBeDefined();
+    expect(receiveSome(second, 0)).toBeUndefined();
+    closeFd(first);
+    steps(5);
+    expect(receiveSome(second, 0)).toBeDefined();
+    closeFd(second);
+  });
+});
+
+describe('held', () => {
+  test('devices stop after the message that is being handled, and go on where they were', () => {
+    const { server, machine, sockets } = world;
+    const fn = machine.unit('disk0')?.pci?.fn;
+    if (fn === undefined) throw new Error('no disk0');
+    const client = connectTo(sockets[1] ?? '');
+    sendAll(client, message(0, 1, versionBody()));
+    steps(3);
+    receiveSome(client, 1000);
+    const write = (value: number): Buffer =>
+      message(
+        1,
+        VFIO_USER_REGION_WRITE,
+        Buffer.concat([accessBody(4, 0, 4), Uint8Array.of(value, 0, 0, 0)]),
+        VFIO_USER_F_NO_REPLY,
+      ) as Buffer;
+    const seen: number[] = [];
+    const barWrite = fn.barWrite.bind(fn);
+    fn.barWrite = (bar, offset, size, value) => {
+      barWrite(bar, offset, size, value);
+      seen.push(value);
+      if (value < 3) server.hold();
+    };
+    const read = message(2, VFIO_USER_REGION_READ, accessBody(4, 0, 4));
+    sendAll(client, Buffer.concat([write(1), write(2), write(3), read]));
+    steps(5);
+    expect([seen, receiveSome(client, 0)]).toEqual([[1], undefined]);
+    server.release();
+    steps(5);
+    expect([seen, receiveSome(client, 0)]).toEqual([[1, 2], undefined]);
+    expect(server.held).toBe(true);
+    server.release();
+    steps(5);
+    expect(seen).toEqual([1, 2, 3]);
+    expect(receiveSome(client, 0)?.at(32)).toBe(3);
+    closeFd(client);
+  });
+
+  test('questions are answered meanwhile', () => {
+    const { server, sys } = world;
+    let asked = 0;
+    server.onWake = () => void asked++;
+    server.hold();
+    sys.signal(server.wakeFd);
+    steps(2);
+    expect(asked).toBe(1);
+  });
 });
