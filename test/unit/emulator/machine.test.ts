@@ -29,6 +29,24 @@ describe('how a run ends', () => {
     expect(reset.kind).toBe('reset');
   });
 
+  test('a reset is as power-on, but for RAM and time', async () => {
+    const machine = bareMachine(module, psci(0x8400_0009));
+    const before = machine.save();
+    machine.core.ram[0x8000] = 0x77;
+    await machine.run({ budget: 1000 });
+    machine.gic.distributor.on = true;
+    machine.uart.input(Uint8Array.of(1, 2, 3));
+    const { retired, clock } = machine.core;
+    machine.reset();
+    expect(machine.core.getX(0)).toBe(0n);
+    expect(machine.core).toMatchObject({ retired, clock });
+    expect(machine.core.ram[0x8000]).toBe(0x77);
+    const after = machine.save();
+    expect(after).toMatchObject({ gic: before.gic, uart: before.uart, its: before.its });
+    machine.core.pc = RAM;
+    expect((await machine.run({ budget: 1000 })).kind).toBe('reset');
+  });
+
   test('other PSCI calls are answered', async () => {
     const machine = bareMachine(module, [...psci(0x8400_0000), ...psci(0x8400_1234), A64.WFI]);
     expect(machine.advance(3)).toBeUndefined();

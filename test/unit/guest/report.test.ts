@@ -43,6 +43,12 @@ function wholeBoot(): ConsoleWriter {
     .say('edustart at=0000:00:05.0 dir=write iova=0x709a000 bytes=4 gpa=0x709a000')
     .kernel('virtio_iommu virtio0: page fault from EP 40 at 0x709a000 []')
     .say('edu at=0000:00:05.0 status=0 dir=write group=3 before=1 after=1 changed=0 id=0x010000ED')
+    .say('aim at=0000:00:06.0 aim=foreign dir=read gpa=0x4263c000')
+    .say(
+      'dma at=0000:00:06.0 aim=foreign dir=read status=0 group=4 iova=0xfffff000 state=0x00000003 changed=0',
+    )
+    .say('plugin at=0000:01:00.0')
+    .say('plug at=0000:01:00.0 driver=virtio-pci group=5')
     .say('type at=0000:00:05.0 group=3 type=identity error=')
     .end();
 }
@@ -108,8 +114,18 @@ describe('report of a whole boot', () => {
   });
 
   test('results, and a fault that lies between the lines of its DMA', () => {
-    expect(report.results.map(({ verb }) => verb)).toEqual(['disk', 'write', 'nic', 'edu', 'type']);
+    expect(report.results.map(({ verb }) => verb)).toEqual([
+      'disk',
+      'write',
+      'nic',
+      'edu',
+      'dma',
+      'plug',
+      'type',
+    ]);
     expect(report.results[2]).toMatchObject({ sent: 3, received: 2, rxBytes: 4, txBytes: 5 });
+    expect(report.results[4]).toMatchObject({ aim: 'foreign', iova: 0xffff_f000n, state: 3 });
+    expect(report.results[5]).toMatchObject({ at: '0000:01:00.0' });
     const edu = report.results[3];
     expect(edu).toMatchObject({ verb: 'edu', iova: 0x709a000n, gpa: 0x709a000n, changed: false });
     const fault = report.kernel.find(({ code }) => code === 'iommu-fault');

@@ -58,6 +58,7 @@ describe('DMA through a translation', () => {
     // Backwards too: what is kept is the whole piece around the first address.
     expect(dma.readU8(0, 0x5000)).toBe(1);
     expect(translator.translations).toBe(1);
+    expect([dma.keeps(0, 0x5fff), dma.keeps(0, 0x6000)]).toEqual([true, false]);
     const before = dma.epoch;
     translator.map(0x9000n, ram(2));
     expect(dma.epoch).toBeGreaterThan(before);
