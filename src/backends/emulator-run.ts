@@ -1,4 +1,4 @@
-import type { Emulator, Outcome } from '../emulator/index.ts';
+import type { Emulator, Outcome, RealTime } from '../emulator/index.ts';
 import { BootAborted } from '../scenario/index.ts';
 import type { Stop } from './emulator-ending.ts';
 
@@ -22,11 +22,16 @@ export async function runWithin(
   /** Instructions retired when the last line came. */
   lastLine: () => bigint,
   signal?: AbortSignal,
+  realTime?: RealTime,
 ): Promise<Stop> {
   for (;;) {
     const left = limits.instructions - Number(emulator.core.retired);
     const budget = Math.max(1, Math.min(SLICE, left));
-    const outcome = await emulator.run({ budget, ...(signal === undefined ? {} : { signal }) });
+    const outcome = await emulator.run({
+      budget,
+      ...(signal === undefined ? {} : { signal }),
+      ...(realTime === undefined ? {} : { realTime }),
+    });
     if (outcome.kind === 'aborted') throw new BootAborted('the boot was ended');
     if (outcome.kind !== 'budget') return { kind: 'outcome', outcome };
     const passed = passedLimit(outcome, limits, lastLine());

@@ -2,13 +2,22 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { sizeOf } from '../bytes/index.ts';
-import { attach, coreModule, Emulator, type BootFiles, type SystemMap } from '../emulator/index.ts';
+import {
+  attach,
+  coreModule,
+  Emulator,
+  RealTime,
+  type BootFiles,
+  type SystemMap,
+} from '../emulator/index.ts';
 import {
   bootCmdline,
   buildInitramfs,
   formatPlan,
+  SHELL_FILES,
   type BootOptionSet,
   type Guest,
+  type GuestAction,
   type GuestReport,
   type ModuleTree,
 } from '../guest/index.ts';
@@ -34,7 +43,8 @@ import { repeatingCommand } from './command.ts';
 import { stubTree, uefiImage } from './emulator-acpi.ts';
 import { emulatorEnding, type Stop } from './emulator-ending.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
-import { runWithin } from './emulator-run.ts';
+import { runWithin, type RunLimits } from './emulator-run.ts';
+import { TerminalLink, type Terminal } from './emulator-terminal.ts';
 import { guestFiles } from './guest-files.ts';
 import { chosenTree } from './emulator-tree.ts';
 import { compareFirmware, describeSeen, sha256 } from './firmware-seen.ts';
@@ -65,6 +75,10 @@ export interface EmulatorBackendOptions {
   readonly bootOptions?: BootOptionSet;
   /** More kernel parameters. */
   readonly append?: readonly string[];
+  /** Time is the wall's: sleeps take as long as they say. Runs are not the same each time then. */
+  readonly realTime?: boolean;
+  /** The guest runs a shell after its checks, for a person at its console; in real time, without limits. */
+  readonly terminal?: Terminal;
   /** Names for addresses in the kernel, for a run that goes wrong. */
   readonly symbols?: SystemMap;
   /** Where the serial log goes; default: a file in the temporary directory. */
@@ -114,6 +128,7 @@ interface Session {
   readonly emulator: Emulator;
   readonly machine: Machine;
   readonly disks: ReadonlyMap<string, ModelDisk>;
+  readonly realTime: RealTime | undefined;
   boot?: Boot;
 }
 
@@ -125,7 +140,7 @@ async function run(
   if (input.signal?.aborted === true) throw new BootAborted('the boot was ended before it began');
   const started = performance.now();
   hooks.progress?.('emulator: building the machine');
-  const session = await build(input.model, input.seed, hooks, options.tap);
+  const session = await build(input, hooks, options);
   const { emulator, machine } = session;
   const leave = await options.visit?.({
     machine,
@@ -187,19 +202,19 @@ async function bootOnce(
 ): Promise<{ readonly observation: Observation; readonly stop: Stop }> {
   const seconds = (): number => (performance.now() - started) / 1000;
   const { model } = input;
-  const { core } = session.emulator;
   const isSecond = session.boot !== undefined;
   const boot = await prepare(session, input, hooks, options, reboot);
   session.boot = boot;
   boot.watch.started(isSecond ? 'reset' : 'power-on');
   const prepareSeconds = seconds();
   hooks.progress?.('emulator: kernel starts');
-  const limits = {
-    guestSeconds: input.timeLimit + Number(core.clock) / 1e9,
-    instructions: (options.instructions ?? INSTRUCTIONS) + Number(core.retired),
-    silence: options.silence ?? SILENCE,
-  };
-  const stop = await runWithin(session.emulator, limits, () => boot.lastLine, input.signal);
+  const stop = await runWithin(
+    session.emulator,
+    limitsOf(session, input, options),
+    () => boot.lastLine,
+    input.signal,
+    session.realTime,
+  );
   const { report, log, text } = boot.console.finish();
   const serialLog = options.serialLog ?? serialLogFor(input.model);
   await mkdir(dirname(serialLog), { recursive: true });
@@ -259,15 +274,34 @@ function firmwareSeen(
   };
 }
 
+/** A person at the console takes the time that a person takes. */
+function limitsOf(
+  { emulator: { core } }: Session,
+  { timeLimit }: BootInput,
+  options: EmulatorBackendOptions,
+): RunLimits {
+  if (options.terminal !== undefined) {
+    return { guestSeconds: Infinity, instructions: Infinity, silence: Infinity };
+  }
+  return {
+    guestSeconds: timeLimit + Number(core.clock) / 1e9,
+    instructions: (options.instructions ?? INSTRUCTIONS) + Number(core.retired),
+    silence: options.silence ?? SILENCE,
+  };
+}
+
 async function build(
-  model: Model,
-  seed: string,
+  { model, seed }: BootInput,
   hooks: BootHooks,
-  tap: TapMaker | undefined,
+  { tap, terminal, realTime: wantsRealTime }: EmulatorBackendOptions,
 ): Promise<Session> {
   const disks = new Map<string, ModelDisk>();
+  const realTime =
+    terminal !== undefined || wantsRealTime === true
+      ? new RealTime({ open: terminal !== undefined })
+      : undefined;
   const ram = model.memory[0];
-  const emulator = new Emulator({
+  const emulator: Emulator = new Emulator({
     module: await coreModule(),
     ramSize: ram === undefined ? 0 : Number(sizeOf(ram)),
     fp: true,
@@ -277,8 +311,17 @@ async function build(
       if (boot === undefined) return;
       boot.lastLine = emulator.core.retired;
       boot.console.line(line, Number(emulator.core.clock) / 1e9);
+      link?.line(line);
     },
+    onByte: (byte) => link?.byte(byte),
   });
+  const link =
+    terminal &&
+    new TerminalLink(terminal, (bytes) => {
+      emulator.uart.input(bytes);
+      realTime?.wake();
+    });
+  link?.connect();
   const machine = buildMachine(model, {
     memory: emulator.memory,
     absent: (endpoint) => isHotplugged(model, endpoint),
@@ -291,7 +334,7 @@ async function build(
     },
   });
   attach(emulator, machine);
-  const session: Session = { emulator, machine, disks };
+  const session: Session = { emulator, machine, disks, realTime };
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
@@ -307,6 +350,13 @@ async function build(
     { iommu: WATCHED },
   );
   return session;
+}
+
+/** A shell at the end of the checks, for the one at the terminal. */
+function shellAction(terminal: Terminal | undefined): readonly GuestAction[] {
+  if (terminal === undefined) return [];
+  const { rows, columns } = terminal;
+  return [{ verb: 'shell', rows, columns }];
 }
 
 /** Firmware, kernel and initramfs into RAM; the CPU at the kernel's first instruction. */
@@ -326,8 +376,11 @@ async function prepare(
     modules: modulesFor(model),
     ...(options.modules === undefined ? {} : { tree: options.modules }),
     parameters: moduleParameters(model),
-    plan: formatPlan(plan),
-    files: await guestFiles(model),
+    plan: formatPlan([...plan, ...shellAction(options.terminal)]),
+    files: new Map([
+      ...(await guestFiles(model)),
+      ...(options.terminal === undefined ? [] : SHELL_FILES),
+    ]),
   });
   const { dtb, passed } = firmwareOf(input, options, emulator);
   emulator.load({

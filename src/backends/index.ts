@@ -4,6 +4,7 @@ export { qemuBackend } from './qemu.ts';
 export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
 export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
+export type { Terminal } from './emulator-terminal.ts';
 export { emulatorBackend, type EmulatorBackendOptions } from './emulator.ts';
 export { emulatorPreflight } from './emulator-preflight.ts';
 export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';

@@ -28,3 +28,8 @@ export class InputError extends Error {
     this.cure = cure;
   }
 }
+
+/** The user left a guest's console, and ended the boot by that. */
+export class ConsoleLeft extends Error {
+  override readonly name = 'ConsoleLeft';
+}

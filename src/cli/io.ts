@@ -12,8 +12,18 @@ export interface Io {
   readonly colorOut: boolean;
   readonly colorErr: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What is typed; absent where nobody can. */
+  readonly keys?: Keys;
   /** Aborted by SIGINT and SIGTERM; the reason is the signal's name. */
   readonly signal: AbortSignal;
+}
+
+/** A keyboard and its screen, for commands that hand them on to somebody. */
+export interface Keys {
+  /** Lines and columns of the screen. */
+  readonly size: () => { readonly rows: number; readonly columns: number };
+  /** Keys come as they are pressed, Ctrl-C among them; ends with the function that it returns. */
+  readonly listen: (heard: (bytes: Uint8Array) => void, ended: () => void) => () => void;
 }
 
 /** Colours only on a terminal, unless FORCE_COLOR asks for them or NO_COLOR forbids them. */
@@ -33,6 +43,21 @@ export function processIo(signal: AbortSignal): Io {
     colorOut: colours(process.stdout, process.env),
     colorErr: colours(process.stderr, process.env),
     env: process.env,
+    keys: processKeys,
     signal,
   };
 }
+
+const processKeys: Keys = {
+  // No rows and no columns is what a terminal has whose size nobody has set.
+  size: () => ({ rows: process.stdout.rows || 24, columns: process.stdout.columns || 80 }),
+  listen: (heard, ended) => {
+    const { stdin } = process;
+    if (stdin.isTTY) stdin.setRawMode(true);
+    stdin.on('data', heard).on('end', ended).resume();
+    return () => {
+      stdin.off('data', heard).off('end', ended).pause();
+      if (stdin.isTTY) stdin.setRawMode(false);
+    };
+  },
+};

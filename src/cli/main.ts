@@ -4,7 +4,7 @@ import { FdtTreeError } from '../fdt/index.ts';
 import { FirmwareError } from '../firmware/index.ts';
 import { EnvironmentError } from '../guest/index.ts';
 import { QemuError, releaseEverything } from '../qemu/index.ts';
-import { EXIT, InputError, type ExitCode } from './exit.ts';
+import { ConsoleLeft, EXIT, InputError, type ExitCode } from './exit.ts';
 import { processIo, type Io } from './io.ts';
 import { createProgram } from './program.ts';
 import { guardStream } from './streams.ts';
@@ -58,6 +58,10 @@ export async function runCommand(argv: readonly string[], io: Io): Promise<ExitC
 function explain(error: unknown, io: Io): ExitCode {
   // commander has printed its own message already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.INPUT;
+  if (error instanceof ConsoleLeft) {
+    io.err('\r\nleft the console: the boot was ended, and there is no verdict\n');
+    return EXIT.INTERRUPTED;
+  }
   if (error instanceof InputError) {
     io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
     return EXIT.INPUT;

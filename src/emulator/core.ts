@@ -52,11 +52,15 @@ async function compile(): Promise<WasmModule> {
   throw failure;
 }
 
+/** The timer's deadline when there is none. */
+const NEVER = (1n << 64n) - 1n;
+
 interface Exports {
   initialise(): void;
   restored(): void;
   run(budget: number): number;
   skipToDeadline(): number;
+  timerDeadline(): bigint;
   codeAt(pc: bigint): number;
 }
 
@@ -128,6 +132,17 @@ export class Core {
   /** WFI: lets time pass until the timer's interrupt; false when it will never come. */
   skipToDeadline(): boolean {
     return this.#exports.skipToDeadline() !== 0;
+  }
+
+  /** When the timer's interrupt is due, in virtual time; undefined when it is off. */
+  get deadline(): bigint | undefined {
+    const due = BigInt.asUintN(64, this.#exports.timerDeadline());
+    return due === NEVER ? undefined : due;
+  }
+
+  /** Virtual time follows another clock: it goes on to `time`, and never back. */
+  passTime(time: bigint): void {
+    if (time > this.clock) this.state.setBigUint64(layout.CLOCK, time, true);
   }
 
   /** The instruction at a virtual address, as the CPU would fetch it now; undefined without one. */

@@ -13,6 +13,7 @@ import { place, readImage } from './image.ts';
 import type { Outcome, Whereabouts } from './outcome.ts';
 import { Pl011, type UartState } from './pl011.ts';
 import { psciCall } from './psci.ts';
+import type { RealTime } from './real-time.ts';
 import { regionBus, type Region } from './regions.ts';
 import { sysregName } from './sysregs.ts';
 import type { WasmModule } from './wasm.ts';
@@ -28,6 +29,10 @@ export const EMULATOR_GICR_BASE = 0x080a_0000;
 const TIMER_INTERRUPT = 27;
 /** Instructions between two looks at the event loop: some 50 ms. */
 const TURN = 5_000_000;
+/** The same in real time, where a timer's interrupt can come no earlier than a turn ends: some 5 ms. */
+const REAL_TURN = 500_000;
+/** Nanoseconds that a run in real time takes at most. */
+const REAL_RUN = 1_000_000_000n;
 /** Instructions between two rounds of what devices put off: some 200 µs of the guest's time. */
 const WORK_INTERVAL = 200_000n;
 /** Rounds of a device's work in one sleep; a device that feeds itself must not stop time. */
@@ -62,8 +67,11 @@ export interface RunOptions {
   /** Instructions, from now on, after which the guest counts as hung. */
   readonly budget: number;
   readonly signal?: AbortSignal;
-  /** Called with the virtual time that a sleep takes, for runs in real time; default: no wait. */
-  readonly pace?: (nanoseconds: number) => Promise<void>;
+  /**
+   * Virtual time follows this clock: sleeps take as long as they say, and a run comes back after a
+   * second at the latest. Default: time is what the instructions say, and sleeps are skipped.
+   */
+  readonly realTime?: RealTime;
 }
 
 /** A machine's state as plain data. Devices on the bus save theirs themselves. */
@@ -106,6 +114,9 @@ export class Emulator {
   readonly #brake = new Brake();
   /** A sleep that is not over: rounds of work done, and what the last one said. */
   #sleep: { round: number; more: boolean | undefined } | undefined;
+  /** Of a run in real time; and whether it sleeps until a timer or somebody else wakes it. */
+  #time: RealTime | undefined;
+  #isIdle = false;
 
   constructor(options: EmulatorOptions) {
     const isV3 = options.gic === 3;
@@ -197,19 +208,42 @@ export class Emulator {
 
   /** Runs until something ends it, and lets the event loop have its turn now and then. */
   async run(options: RunOptions): Promise<Outcome> {
+    if (options.realTime !== undefined) return this.#runReal(options, options.realTime);
     let left = options.budget;
     while (left > 0) {
       if (options.signal?.aborted) return { kind: 'aborted', ...this.#whereabouts() };
       const before = this.core.retired;
-      const clock = this.core.clock;
       const outcome = await this.#until(before + BigInt(Math.min(left, TURN)), options.signal);
       if (outcome !== undefined) return outcome;
-      const retired = this.core.retired - before;
-      left -= Number(retired);
-      if (options.pace) await options.pace(Number(this.core.clock - clock - retired));
+      left -= Number(this.core.retired - before);
       await nextTurn();
     }
     return { kind: 'budget', ...this.#whereabouts() };
+  }
+
+  async #runReal({ budget, signal }: RunOptions, time: RealTime): Promise<Outcome> {
+    const { core } = this;
+    const end = time.now() + REAL_RUN;
+    const last = core.retired + BigInt(Math.min(budget, Number.MAX_SAFE_INTEGER));
+    this.#time = time;
+    try {
+      while (core.retired < last && time.now() < end) {
+        core.passTime(time.now());
+        const turn = core.retired + BigInt(REAL_TURN);
+        const outcome = await this.#until(turn < last ? turn : last, signal);
+        if (outcome !== undefined) return outcome;
+        await (this.#isIdle ? this.#idle(time, end, signal) : nextTurn());
+      }
+    } finally {
+      this.#time = undefined;
+    }
+    return { kind: 'budget', ...this.#whereabouts() };
+  }
+
+  async #idle(time: RealTime, end: bigint, signal: AbortSignal | undefined): Promise<void> {
+    this.#isIdle = false;
+    const due = this.core.deadline;
+    await time.sleep(due === undefined || due > end ? end : due, signal);
   }
 
   /**
@@ -246,7 +280,7 @@ export class Emulator {
     for (;;) {
       if (this.#sleep !== undefined) {
         const outcome = this.#stopped(layout.STOP_WFI);
-        if (outcome !== undefined || this.#brake.held) return outcome;
+        if (outcome !== undefined || this.#brake.held || this.#isIdle) return outcome;
       }
       if (this.#work !== undefined && core.retired >= this.#nextWork) {
         this.#work();
@@ -257,7 +291,7 @@ export class Emulator {
       const left = Number(until - core.retired);
       if (left <= 0 && until === limit) return undefined;
       const outcome = this.#stopped(core.run(left));
-      if (outcome !== undefined || this.#brake.held) return outcome;
+      if (outcome !== undefined || this.#brake.held || this.#isIdle) return outcome;
     }
   }
 
@@ -301,7 +335,12 @@ export class Emulator {
       sleep.more = undefined;
     }
     this.#sleep = undefined;
-    return hasIrq || this.core.skipToDeadline();
+    if (hasIrq) return true;
+    if (this.#time === undefined) return this.core.skipToDeadline();
+    const { deadline } = this.core;
+    if (deadline === undefined) this.#isIdle = this.#time.open;
+    else this.#isIdle = deadline > this.#time.now();
+    return this.#isIdle || this.core.skipToDeadline();
   }
 
   #timer(level: boolean): void {

@@ -11,6 +11,7 @@ export {
   type RunOptions,
   type Surroundings,
 } from './emulator.ts';
+export { RealTime } from './real-time.ts';
 export { SystemMap } from './system-map.ts';
 export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
 export { Gic, type GicState } from './gicv2.ts';

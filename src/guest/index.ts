@@ -26,6 +26,7 @@ export { readCpio, writeCpio, type CpioEntry } from './cpio.ts';
 export { sourceHash, vfioProgram, type ProgramOptions } from './program.ts';
 export { genericInitramfs } from './generic.ts';
 export { buildInitramfs, type InitramfsOptions } from './initramfs.ts';
+export { SHELL_FILES } from './shell.ts';
 export { deviceAt, formatPlan, type Aim, type GuestAction } from './plan.ts';
 export { parseConsoleLine, type ConsoleLine } from './console-line.ts';
 export { classify, type KernelEvent, type KernelEventCode } from './kernel-log.ts';

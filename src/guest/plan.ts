@@ -87,6 +87,8 @@ export type GuestAction =
   | { readonly verb: 'wait'; readonly at: string; readonly timeout?: number }
   | { readonly verb: 'mark'; readonly tag: string }
   | { readonly verb: 'sleep'; readonly seconds: number }
+  /** A shell on the machine's first UART, until it is left; needs `SHELL_FILES` in the initramfs. */
+  | { readonly verb: 'shell'; readonly rows: number; readonly columns: number }
   /** Stands still until a line comes from the console. */
   | { readonly verb: 'await'; readonly tag: string; readonly timeout?: number }
   /** Hands the device to qemu/vfio-dma in the guest's user space; its arguments are these. */

@@ -71,6 +71,11 @@ export function skipToDeadline(): bool {
   return true;
 }
 
+/** When the timer's output rises, as a clock in instructions; all ones when it is off or masked. */
+export function timerDeadline(): u64 {
+  return deadline();
+}
+
 /** For the host: where the code at an address lies in linear memory; 0 when nowhere. */
 export function codeAt(pc: u64): u32 {
   if (pc & 3 || walk(pc, load<u32>(EL))) return 0;

@@ -70,7 +70,9 @@ describe('jobs', () => {
     const ended: string[] = [];
     const task = async (item: string): Promise<void> => {
       if (item === 'bad') throw new Error('broken');
-      await new Promise((resolve) => void ender.signal.addEventListener('abort', resolve));
+      await new Promise((resolve) => {
+        ender.signal.addEventListener('abort', resolve);
+      });
       ended.push(item);
       throw new Error('stopped');
     };
@@ -119,7 +121,7 @@ describe('what goes to a worker and back', () => {
         if (heard.length === 2) resolve();
       });
     });
-    const far = hooksThrough(port2, { console: true, event: false });
+    const far = hooksThrough(port2, { console: true, event: false, observed: false });
     far.progress?.('boots');
     far.console?.('Linux');
     await three;

@@ -122,3 +122,23 @@ test('--system-map: a file that is none, and the stand-in of Debian', async () =
   expect(standIn.err).toContain('the x-dbg package');
   expect(standIn.err).toContain('/usr/lib/debug/boot');
 });
+
+describe('--console', () => {
+  test.each([
+    [['--firmware', 'both'], '--firmware both'],
+    [['--show-console'], '--show-console'],
+    [['--format', 'json'], '--format json without --output'],
+    [['--backend', 'qemu'], 'is for --backend emulator'],
+    [['topologies/its.yaml'], 'one terminal is for one guest'],
+  ])('not with %j', async (options, message) => {
+    const { code, err } = await cli('boot', ONE, '--console', ...options);
+    expect(code).toBe(2);
+    expect(err).toContain(message);
+  });
+
+  test('not where nobody can type', async () => {
+    const { code, err } = await cli('boot', ONE, '--console');
+    expect(code).toBe(2);
+    expect(err).toContain('nothing to type at');
+  });
+});

@@ -5,6 +5,7 @@ import {
   qemuVfioUserBackend,
   type MachineVisitor,
   type TapMaker,
+  type Terminal,
 } from '../../../backends/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
@@ -30,6 +31,8 @@ export interface BackendParts {
   readonly boot: Boot;
   /** The stock guest; fetched when it is asked for. */
   readonly guest: () => Promise<Guest>;
+  /** Somebody at the guest's console. */
+  readonly terminal?: Terminal;
   /** Its modules, where an earlier boot has read some. */
   readonly modules?: ModuleTree;
   /** A line for the person in front. */
@@ -40,11 +43,13 @@ export interface BackendParts {
 export const BACKENDS: Readonly<
   Record<BackendName, (parts: BackendParts) => Backend | Promise<Backend>>
 > = {
-  emulator: async ({ options, boot, guest, modules, say }) =>
+  emulator: async ({ options, boot, guest, modules, terminal, say }) =>
     emulatorBackend({
       guest: await guest(),
       firmware: boot.kind,
       ...(modules === undefined ? {} : { modules }),
+      ...(terminal === undefined ? {} : { terminal }),
+      realTime: options.realtime === true,
       ...cmdlineOf(options),
       ...visitOf(options, say),
       ...tapOf(options, boot),

@@ -38,6 +38,9 @@ export function planBoots(topologies: readonly Ready[], options: BootOptions, io
     const names = [...new Set(elsewhere.map(({ model }) => model.name))].join(', ');
     io.err(`on QEMU, since the emulator's CPU is an arm64 one: ${names}\n`);
   }
+  if (options.console === true && boots.length > 1) {
+    throw new InputError('--console: one terminal is for one guest', 'name one topology');
+  }
   return boots;
 }
 

@@ -21,6 +21,8 @@ const ONLY: readonly {
   { flag: '--firmware-by qemu', backends: ['qemu'], given: (o) => o.firmwareBy === 'qemu' },
   { flag: '--debug', backends: ['emulator'], given: (o) => o.debug !== undefined },
   { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
+  { flag: '--realtime', backends: ['emulator'], given: (o) => o.realtime === true },
+  { flag: '--console', backends: ['emulator'], given: (o) => o.console === true },
   { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
 ];
 
@@ -41,6 +43,22 @@ export function askedBackend(options: BootOptions): BackendName | undefined {
     asked ??= { name: backends[0], by: flag };
   }
   return asked?.name;
+}
+
+/** One terminal has room for one guest, and for nothing else. */
+function checkConsole(options: BootOptions): void {
+  const { console, firmware, showConsole, format, output } = options;
+  if (console !== true) return;
+  const others = [
+    ...(firmware === 'both' ? ['--firmware both'] : []),
+    ...(showConsole === true ? ['--show-console'] : []),
+    ...(format !== 'text' && output === undefined ? [`--format ${format} without --output`] : []),
+  ];
+  if (others.length > 0) {
+    throw new InputError(
+      `--console has the terminal for itself, and there is ${others.join(', ')}`,
+    );
+  }
 }
 
 /** Options that are wrong together. @throws InputError */
@@ -70,6 +88,7 @@ export function checkOptions(options: BootOptions): void {
       'add --debug SOCKET',
     );
   }
+  checkConsole(options);
   const { bootOptions, append } = cmdlineOf(options);
   const length = bootCmdline('arm64', bootOptions, append).length;
   if (length > COMMAND_LINE_MAX) {

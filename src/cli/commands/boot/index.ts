@@ -24,6 +24,7 @@ Examples:
   viommu-topo boot topologies/q35-*.yaml --format junit -o verdicts.xml
   viommu-topo build its.yaml -o out && $EDITOR out/topology.dts && dtc -o out/topology.dtb out/topology.dts
   viommu-topo boot its.yaml --firmware-from out
+  viommu-topo boot topologies/its.yaml --console
 
 Exit codes: 0 all promises kept, 1 some broken, 2 a file or argument is wrong, 3 the machine lacks
 something. The console log is kept when a verdict failed; its path is in the verdict.`,

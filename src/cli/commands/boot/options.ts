@@ -36,6 +36,8 @@ export interface BootOptions {
   readonly debug?: string;
   readonly wait?: boolean;
   readonly report?: string;
+  readonly realtime?: boolean;
+  readonly console?: boolean;
   readonly showConsole?: boolean;
   readonly quiet?: boolean;
   readonly force?: boolean;
@@ -56,6 +58,8 @@ export function addBootOptions(command: Command): Command {
       seconds,
       TIME_LIMIT,
     )
+    .option('--realtime', 'emulator: the guest’s clock is the wall’s, and sleeps take their time')
+    .option('--console', 'emulator: a shell in the guest after its checks; Ctrl-] leaves it')
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')
     .addOption(choice('--format <format>', 'of the verdict', FORMATS))
     .option('-o, --output <file>', 'write the verdict there, the text still to the terminal')

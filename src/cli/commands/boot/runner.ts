@@ -1,8 +1,8 @@
-import { bootAndJudge } from '../../../backends/index.ts';
+import { bootAndJudge, type Terminal } from '../../../backends/index.ts';
 import type { Guest } from '../../../guest/index.ts';
 import { renderDiagnostics } from '../../../report/index.ts';
 import type { Backend, BootHooks, BootInput, Verdict } from '../../../scenario/index.ts';
-import { InputError } from '../../exit.ts';
+import { ConsoleLeft, InputError } from '../../exit.ts';
 import type { Io } from '../../io.ts';
 import { Progress } from '../../progress.ts';
 import { BACKENDS } from './backends.ts';
@@ -13,6 +13,7 @@ import { defaultJobs, inParallel } from './jobs.ts';
 import type { BootOptions } from './options.ts';
 import { hooksOf, outputsFor } from './outputs.ts';
 import { BootPool } from './pool.ts';
+import { joinTerminal } from './terminal.ts';
 
 /** A boot that nothing stands in the way of. */
 interface Prepared {
@@ -23,7 +24,11 @@ interface Prepared {
   readonly guest: Guest | undefined;
 }
 
-/** Boots, several at once if the options or the machine say so, and tells the outputs in order. */
+/**
+ * Boots, several at once if the options or the machine say so, and tells the outputs in order.
+ *
+ * @throws ConsoleLeft when the user left the console before there was a verdict
+ */
 export async function runBoots(
   boots: readonly Boot[],
   io: Io,
@@ -31,9 +36,16 @@ export async function runBoots(
 ): Promise<readonly Verdict[]> {
   const ender = new AbortController();
   const signal = AbortSignal.any([io.signal, ender.signal]);
-  const prepared = await prepareAll(boots, io, options, signal);
+  let left = false;
+  const leave = (): void => {
+    left = true;
+    ender.abort();
+  };
+  const joined = options.console === true ? joinTerminal(io, leave) : undefined;
+  const prepared = await prepareAll(boots, { io, options, signal, terminal: joined?.terminal });
   const jobs = Math.min(options.jobs ?? defaultJobs(boots), boots.length);
-  const progress = new BootProgress(io, options.quiet === true, boots.length, jobs);
+  const quiet = options.quiet === true || joined !== undefined;
+  const progress = new BootProgress(io, quiet, boots.length, jobs);
   const parts = { io, options, jobs, clearProgress: (): void => progress.clear() };
   const outputs = outputsFor(parts);
   const inWorkers = jobs > 1 && boots.some(({ backend }) => backend === 'emulator');
@@ -55,6 +67,7 @@ export async function runBoots(
       async (one, index) => {
         const hooks = { ...progress.start(one.boot), ...hooksOf(outputs, one.boot) };
         verdicts.set(index, await bootOne(one, hooks, pool, signal));
+        joined?.release();
         progress.finish(one.boot);
         tell();
       },
@@ -64,7 +77,10 @@ export async function runBoots(
     const all = boots.flatMap((_, index) => verdicts.get(index) ?? []);
     for (const output of outputs) await output.end?.(all);
     return all;
+  } catch (error) {
+    throw left ? new ConsoleLeft() : error;
   } finally {
+    joined?.release();
     progress.clear();
     await pool?.end();
     for (const output of outputs) output.close?.();
@@ -84,12 +100,17 @@ async function bootOne(
   return pool.boot(boot, guest, hooks, signal);
 }
 
+interface Surroundings {
+  readonly io: Io;
+  readonly options: BootOptions;
+  readonly signal: AbortSignal;
+  readonly terminal: Terminal | undefined;
+}
+
 /** Everything that can be said before the first guest starts: missing guests, what cannot be booted. */
 async function prepareAll(
   boots: readonly Boot[],
-  io: Io,
-  options: BootOptions,
-  signal: AbortSignal,
+  { io, options, signal, terminal }: Surroundings,
 ): Promise<readonly Prepared[]> {
   const progress = new Progress(io, options.quiet === true);
   const guests = new Guests(io, options);
@@ -104,6 +125,7 @@ async function prepareAll(
         boot,
         guest: async () => (guest = await guests.of(model, progress)),
         say: (line) => io.err(`${line}\n`),
+        ...(terminal === undefined ? {} : { terminal }),
       });
       const input: BootInput = { model, firmware, signal, timeLimit, seed };
       await preflight(backend, input, boot.file, io, () => progress.end());
