@@ -15,6 +15,7 @@ import { registerQemu } from './commands/qemu.ts';
 import { registerServe } from './commands/serve.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerTrace } from './commands/trace.ts';
+import { addCompletion } from './completion.ts';
 import type { CommandContext } from './context.ts';
 import type { ExitCode } from './exit.ts';
 import type { Io } from './io.ts';
@@ -46,6 +47,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerQemu(program, context);
   registerDoctor(program, context);
   registerSchema(program, context);
+  addCompletion(program);
   for (const command of program.commands) inherit(command, io);
   program.addHelpText(
     'after',
