@@ -115,7 +115,8 @@ class Space {
           if (done[pixel] === (live ? 2 : 1)) continue;
           done[pixel] = live ? 2 : 1;
         }
-        context.fillRect(x, top, wide, high);
+        // A hair's breadth between neighbours, so that they can be told apart.
+        context.fillRect(x, top, wide, high > 4 ? high - 0.75 : high);
       }
     }
   }
@@ -136,7 +137,7 @@ class Space {
       if (done[pixel] === 1 && !fault) continue;
       done[pixel] = 1;
       if (!fault) {
-        context.fillStyle = palette.get('kind-access');
+        context.fillStyle = palette.get('ink');
         context.fillRect(x - 1, y - 1, 2, 2);
         continue;
       }

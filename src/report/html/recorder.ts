@@ -44,12 +44,16 @@ export class RunRecorder {
   readonly #last: RecordedLine[] = [];
   #eventCount = 0;
   #lineCount = 0;
+  #lastOrder = -1;
+  #lastTime = 0;
 
   constructor({ events = EVENTS, important = IMPORTANT, lines = LINES }: RecorderLimits = {}) {
     this.#limits = { events, important, lines };
   }
 
   event(event: DeviceEvent): void {
+    if (event.order <= this.#lastOrder) this.#startAgain();
+    this.#lastOrder = event.order;
     this.#eventCount += 1;
     const { events, important } = this.#limits;
     const kept = this.#events.length;
@@ -60,6 +64,8 @@ export class RunRecorder {
   }
 
   console(line: string, time?: number): void {
+    if (time !== undefined && time < this.#lastTime) this.#startAgain();
+    this.#lastTime = time ?? 0;
     this.#lineCount += 1;
     const half = Math.floor(this.#limits.lines / 2);
     const text = line.length > LINE_MAX ? `${line.slice(0, LINE_MAX)}…` : line;
@@ -71,6 +77,17 @@ export class RunRecorder {
     this.#last.push(kept);
     // Shifting one by one would be slow for a long log; twice the size is still bounded.
     if (this.#last.length > 2 * half) this.#last.splice(0, half);
+  }
+
+  /** A backend that has to boot twice is judged by the second boot: its clock and its count begin anew. */
+  #startAgain(): void {
+    this.#events.length = 0;
+    this.#first.length = 0;
+    this.#last.length = 0;
+    this.#eventCount = 0;
+    this.#lineCount = 0;
+    this.#lastOrder = -1;
+    this.#lastTime = 0;
   }
 
   finish(): RecordedRun {
