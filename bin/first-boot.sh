@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 command -v xz >/dev/null || sh bin/install-tools.sh xz-utils
-[ -d node_modules ] || npm ci --no-audit --no-fund
+[ -d node_modules ] || npm ci --prefer-offline --no-audit --no-fund
 npm run --silent build
 if [ $# -eq 0 ]; then
   set -- topologies/one-endpoint.yaml

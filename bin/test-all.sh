@@ -11,5 +11,5 @@ sh bin/install-tools.sh \
   dt-schema python3-libfdt \
   xz-utils zstd cpio libxml2-utils shellcheck perl groff-base \
   chromium fonts-liberation
-[ -d node_modules ] || npm ci --no-audit --no-fund
+[ -d node_modules ] || npm ci --prefer-offline --no-audit --no-fund
 exec node test/run.js "$@"
