@@ -70,9 +70,10 @@ export class ChromeTrace implements TraceSink {
     else this.#other(state, process, event);
   }
 
-  console(run: number, text: string): void {
+  console(run: number, text: string, time?: number): void {
     const state = this.#runs[run];
     if (state === undefined) return;
+    if (time !== undefined) state.now = time * MICROSECONDS;
     const process = this.#process(state, 'console');
     this.#instant(state, process, NOBODY, text, 'console', {});
   }

@@ -34,7 +34,7 @@ const HEADER = z.object({
 const RECORD = z.discriminatedUnion('type', [
   HEADER,
   z.looseObject({ type: z.literal('event'), run, kind: words }),
-  z.object({ type: z.literal('console'), run, text: words }),
+  z.object({ type: z.literal('console'), run, time: z.number().optional(), text: words }),
   z.object({ type: z.literal('end'), run, events: z.int().min(0), outcome: words, ending: words }),
 ]);
 

@@ -37,7 +37,12 @@ export type TraceRecord =
   | ({ readonly type: 'event'; readonly run: number; readonly kind: string } & {
       readonly [key: string]: Json;
     })
-  | { readonly type: 'console'; readonly run: number; readonly text: string }
+  | {
+      readonly type: 'console';
+      readonly run: number;
+      readonly time?: number;
+      readonly text: string;
+    }
   | ({ readonly type: 'end'; readonly run: number; readonly events: number } & RunEnd);
 
 /** An event as a record of a trace. */

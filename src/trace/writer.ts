@@ -13,7 +13,8 @@ export interface TraceSink {
   /** A run begins; the answer is its number, 0 for the first. */
   begin(header: RunHeader): number;
   event(run: number, event: DeviceEvent): void;
-  console(run: number, text: string): void;
+  /** `time`: seconds, where the backend has a clock. */
+  console(run: number, text: string, time?: number): void;
   end(run: number, end: RunEnd): void;
   /** No run is left. */
   close(): void;
@@ -42,8 +43,8 @@ export class JsonLinesTrace implements TraceSink {
     this.#line(eventRecord(run, event));
   }
 
-  console(run: number, text: string): void {
-    this.#line({ type: 'console', run, text });
+  console(run: number, text: string, time?: number): void {
+    this.#line({ type: 'console', run, ...(time === undefined ? {} : { time }), text });
   }
 
   end(run: number, { outcome, ending }: RunEnd): void {

@@ -115,7 +115,7 @@ function registerConvert(trace: Command, { io }: CommandContext): void {
             const event = eventOf(record);
             if (event !== undefined) chrome.event(run, event);
             else if (record.type === 'event') unknown++;
-            else if (record.type === 'console') chrome.console(run, record.text);
+            else if (record.type === 'console') chrome.console(run, record.text, record.time);
             else if (record.type === 'end') chrome.end(run, record);
           }
         });

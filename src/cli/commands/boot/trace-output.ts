@@ -29,7 +29,7 @@ export function traceOutput({ options }: OutputParts): Output | undefined {
   };
   return {
     event: (boot, event) => sink.event(runOf(boot), event),
-    console: (boot, line) => sink.console(runOf(boot), line),
+    console: (boot, line, time) => sink.console(runOf(boot), line, time),
     verdict: ({ outcome, ending }, boot) =>
       sink.end(runOf(boot), { outcome, ending: `${ending.kind}: ${ending.detail}` }),
     close: () => {
