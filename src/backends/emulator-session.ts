@@ -1,0 +1,230 @@
+import { readFile } from 'node:fs/promises';
+
+import { sizeOf } from '../bytes/index.ts';
+import { attach, coreModule, Emulator, RealTime, type BootFiles } from '../emulator/index.ts';
+import {
+  bootCmdline,
+  buildInitramfs,
+  formatPlan,
+  SHELL_FILES,
+  type GuestAction,
+} from '../guest/index.ts';
+import { buildMachine, type Machine } from '../machine/index.ts';
+import { DISK_SIZE_DEFAULT } from '../qemu/index.ts';
+import {
+  AccessAudit,
+  DeviceRecorder,
+  EndpointTraces,
+  isHotplugged,
+  type BootHooks,
+  type BootInput,
+  type FirmwareImages,
+} from '../scenario/index.ts';
+import { stubTree, uefiImage } from './emulator-acpi.ts';
+import type { EmulatorBackendOptions } from './emulator-options.ts';
+import { TerminalLink, type Terminal } from './emulator-terminal.ts';
+import { chosenTree } from './emulator-tree.ts';
+import { sha256 } from './firmware-seen.ts';
+import { guestFiles } from './guest-files.ts';
+import { MachineTalk } from './machine-talk.ts';
+import { MachineWatch } from './machine-watch.ts';
+import type { ModelDisk } from './model-checks.ts';
+import { PatternStore } from './model-disk.ts';
+import { deviceEvent, WATCHED } from './model-events.ts';
+import { bootPlan, kernelParameters, moduleParameters, modulesFor } from './plan.ts';
+import { ConsoleWatch } from './qemu-console.ts';
+
+/** One boot of a machine: what is listened to, and what the guest was given. */
+export interface Boot {
+  readonly recorder: DeviceRecorder;
+  readonly audit: AccessAudit;
+  readonly traces: EndpointTraces;
+  readonly watch: MachineWatch;
+  readonly talk: MachineTalk;
+  readonly console: ConsoleWatch;
+  readonly passed: FirmwareImages;
+  readonly initramfsSha256: string;
+  /** Instructions retired when the last line came. */
+  lastLine: bigint;
+}
+
+/** A machine, and the boot that it is at. */
+export interface Session {
+  readonly emulator: Emulator;
+  readonly machine: Machine;
+  readonly disks: ReadonlyMap<string, ModelDisk>;
+  readonly realTime: RealTime | undefined;
+  boot?: Boot;
+}
+
+/** Everything as at power-on; what was plugged in while the guest ran is taken out again. */
+export function resetSession({ emulator, machine }: Session): void {
+  const { model } = machine;
+  for (const endpoint of model.endpoints) {
+    if (isHotplugged(model, endpoint)) machine.unplug(endpoint.id);
+  }
+  machine.reset();
+  emulator.reset();
+}
+
+/** A machine of a topology on a CPU of ours, powered on. */
+export async function buildSession(
+  { model, seed }: BootInput,
+  hooks: BootHooks,
+  { tap, terminal, realTime: wantsRealTime }: EmulatorBackendOptions,
+): Promise<Session> {
+  const disks = new Map<string, ModelDisk>();
+  const realTime =
+    terminal !== undefined || wantsRealTime === true
+      ? new RealTime({ open: terminal !== undefined })
+      : undefined;
+  const ram = model.memory[0];
+  const emulator: Emulator = new Emulator({
+    module: await coreModule(),
+    ramSize: ram === undefined ? 0 : Number(sizeOf(ram)),
+    fp: true,
+    gic: model.gic?.version ?? 2,
+    onLine: (line) => {
+      const { boot } = session;
+      if (boot === undefined) return;
+      boot.lastLine = emulator.core.retired;
+      boot.console.line(line, Number(emulator.core.clock) / 1e9);
+      link?.line(line);
+    },
+    onByte: (byte) => link?.byte(byte),
+  });
+  const link =
+    terminal &&
+    new TerminalLink(terminal, (bytes) => {
+      emulator.uart.input(bytes);
+      realTime?.wake();
+    });
+  link?.connect();
+  const machine = buildMachine(model, {
+    memory: emulator.memory,
+    absent: (endpoint) => isHotplugged(model, endpoint),
+    tap: (endpoint) => tap?.(endpoint, () => emulator.core.clock),
+    store: ({ id, device }) => {
+      const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
+      const disk = { image, store: new PatternStore(image) };
+      disks.set(id, disk);
+      return disk.store;
+    },
+  });
+  attach(emulator, machine);
+  const session: Session = { emulator, machine, disks, realTime };
+  machine.subscribe(
+    (event) => {
+      const told = deviceEvent(machine, event);
+      const { boot } = session;
+      if (told === undefined || boot === undefined) return;
+      const timed = { ...told, time: Number(emulator.core.clock) / 1e9 };
+      boot.recorder.add(timed);
+      boot.audit.add(timed);
+      boot.traces.add(timed);
+      boot.watch.event(event);
+      hooks.event?.(timed);
+    },
+    { iommu: WATCHED },
+  );
+  return session;
+}
+
+/** A shell at the end of the checks, for the one at the terminal. */
+function shellAction(terminal: Terminal | undefined): readonly GuestAction[] {
+  if (terminal === undefined) return [];
+  const { rows, columns } = terminal;
+  return [{ verb: 'shell', rows, columns }];
+}
+
+/** Firmware, kernel and initramfs into RAM; the CPU at the kernel's first instruction. */
+export async function prepareBoot(
+  { emulator, machine }: Session,
+  input: BootInput,
+  hooks: BootHooks,
+  options: EmulatorBackendOptions,
+  reboot: boolean,
+): Promise<Boot> {
+  const { model } = input;
+  const sizeOfDisk = (id: string): bigint =>
+    model.endpoints.find((endpoint) => endpoint.id === id)?.device?.size ?? DISK_SIZE_DEFAULT;
+  const plan = bootPlan(model, sizeOfDisk, { patience: options.patience, reboot });
+  const initramfs = await buildInitramfs({
+    guest: options.guest,
+    modules: modulesFor(model),
+    ...(options.modules === undefined ? {} : { tree: options.modules }),
+    parameters: moduleParameters(model),
+    plan: formatPlan([...plan, ...shellAction(options.terminal)]),
+    files: new Map([
+      ...(await guestFiles(model)),
+      ...(options.terminal === undefined ? [] : SHELL_FILES),
+    ]),
+  });
+  const { dtb, passed } = firmwareOf(input, options, emulator);
+  emulator.load({
+    kernel: await readFile(options.guest.kernel),
+    initrd: initramfs,
+    dtb,
+  });
+  const audit = new AccessAudit(model);
+  const watch = new MachineWatch(machine, audit);
+  const talk = new MachineTalk(machine, watch, (text) => emulator.uart.input(Buffer.from(text)));
+  return {
+    recorder: new DeviceRecorder(),
+    audit,
+    traces: new EndpointTraces(model),
+    watch,
+    talk,
+    console: new ConsoleWatch(
+      hooks,
+      () => undefined,
+      (kind, fields) => talk.record(kind, fields),
+    ),
+    passed,
+    initramfsSha256: sha256(initramfs),
+    lastLine: emulator.core.retired,
+  };
+}
+
+/** The firmware that the guest is given. */
+export function kindOf(
+  { firmware }: BootInput,
+  options: EmulatorBackendOptions,
+): 'device-tree' | 'acpi' {
+  return options.firmware ?? (firmware.tree === undefined ? 'acpi' : 'device-tree');
+}
+
+/** The firmware of one kind, and how the kernel is told of it. ACPI tables are in RAM afterwards. */
+function firmwareOf(
+  input: BootInput,
+  options: EmulatorBackendOptions,
+  { memory }: Emulator,
+): { readonly dtb: BootFiles['dtb']; readonly passed: FirmwareImages } {
+  const { model, seed, firmware } = input;
+  const { origin, tables, tree = new Uint8Array() } = firmware;
+  const acpi = kindOf(input, options) === 'acpi';
+  // There are no runtime services behind the system table.
+  const append = [
+    ...(acpi ? ['efi=noruntime'] : []),
+    ...kernelParameters(model),
+    ...(options.append ?? []),
+  ];
+  const cmdline = bootCmdline('arm64', options.bootOptions ?? 'fast', append);
+  if (!acpi) {
+    return {
+      dtb: (start, limit) => chosenTree(tree, { cmdline, initrd: [start, limit], seed }),
+      passed: { tree, tables: new Map(), origin },
+    };
+  }
+  const [ram] = memory.windows();
+  const start = ram?.gpa ?? 0n;
+  const uefi = uefiImage(model, tables.values(), {
+    start,
+    end: start + BigInt(ram?.bytes.length ?? 0) - 1n,
+  });
+  ram?.bytes.set(uefi.bytes, Number(uefi.base - start));
+  return {
+    dtb: (from, limit) => stubTree(uefi, { cmdline, initrd: [from, limit], seed }),
+    passed: { tables, origin },
+  };
+}
