@@ -40,6 +40,7 @@ const ELSEWHERE = [
   'direct-region',
   'passthrough',
   'vfio-userspace',
+  'q35-vfio-userspace',
   'platform-device',
   'segments',
   'granule-64k',

@@ -13,6 +13,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'large.yaml': ['qemu-board'],
   'passthrough.yaml': ['qemu-passthrough'],
   'platform-device.yaml': ['qemu-board'],
+  'q35-vfio-userspace.yaml': ['qemu-device-kind', 'qemu-passthrough'],
   'segments.yaml': ['qemu-board'],
   'vfio-userspace.yaml': ['qemu-device-kind', 'qemu-passthrough'],
 };
