@@ -56,6 +56,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'machine',
     'driver',
     'emulator',
+    'host-iommu',
+    'vfio-user',
   ],
   report: ['bytes', 'spec', 'topology', 'scenario'],
   trace: ['bytes', 'scenario'],
