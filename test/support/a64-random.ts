@@ -12,6 +12,8 @@ export const BASE = 0x4000_0000;
 /** x0 to x24, x29, x30, SP, NZCV; 8 bytes each. */
 const SCALARS = 29;
 const VECTORS = 64;
+/** FPSR.QC: whether anything was saturated. */
+const STATUS = 1;
 export const SCRATCH_SIZE = 0x2000;
 
 export type Kind = 'integer' | 'memory' | 'float' | 'vector';
@@ -335,6 +337,9 @@ function dump(asm: Assembler, vectors: boolean): void {
   if (!vectors) return;
   // STP q, q, [x28], #32
   for (let n = 0; n < 32; n += 2) asm.emit(0xac81_0000 | ((n + 1) << 10) | (DUMP << 5) | n);
+  // MRS x25, fpsr; AND x25, x25, #QC; STR x25, [x28], #8
+  asm.emit(0xd53b_4420 | ADDRESS, 0x9265_0000 | (ADDRESS << 5) | ADDRESS);
+  asm.emit(0xf800_8400 | (DUMP << 5) | ADDRESS);
 }
 
 /**
@@ -352,7 +357,7 @@ export function randomProgram(
   const random = new Random(seed);
   const asm = new Assembler();
   const vectors = kind !== 'integer';
-  const dumpSize = 8 * SCALARS + (vectors ? 8 * VECTORS : 0);
+  const dumpSize = 8 * SCALARS + (vectors ? 8 * (VECTORS + STATUS) : 0);
   const forms = kind === 'float' ? FLOAT : kind === 'vector' ? VECTOR : INTEGER;
   const all: number[][] = [];
   const start = 0x1000;
@@ -397,6 +402,8 @@ function scramble(random: Random, asm: Assembler, kind: Kind): void {
   // MSR nzcv, x0; MOV sp, x24
   asm.emit(0xd51b_4200, 0x9100_031f);
   if (kind === 'integer') return;
+  // MSR fpsr, xzr
+  asm.emit(0xd51b_443f);
   for (let n = 0; n < 32; n++) {
     asm.constant(ADDRESS, floats ? random.float() : random.u64());
     asm.constant(INDEX, random.below(2) ? random.float() : random.u64());

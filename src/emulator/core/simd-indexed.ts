@@ -1,7 +1,8 @@
 /** Advanced SIMD by element: one lane of Vm with every lane of Vn (Arm ARM C4.1). */
 import { fusedMultiplyAdd } from './fp-fused.ts';
 import { fp2, FP_MUL, negate } from './fp-math.ts';
-import { begin, finish, lane, laneU, result, vd, vn, vreg } from './lanes.ts';
+import { begin, finish, lane, laneS, laneU, result, vd, vn, vreg } from './lanes.ts';
+import { doubleHigh, doubleLongInto } from './simd-saturate.ts';
 import { long } from './simd-three.ts';
 
 /** False for what is not in the set. */
@@ -12,10 +13,13 @@ export function simdIndexed(insn: u32, scalar: bool): bool {
   const high = (insn >>> 11) & 1;
   const low = (insn >>> 21) & 1;
   if (opcode == 1 || opcode == 5 || opcode == 9) return fpIndexed(insn, scalar, opcode, u);
-  if (scalar || size == 0 || size == 3) return false;
+  if (size == 0 || size == 3) return false;
   // 16-bit lanes: H:L:M, and only v0 to v15.
   const m = size == 1 ? vreg((insn >>> 16) & 15) : vreg(insn >>> 16);
   const index = size == 1 ? (high << 2) | (low << 1) | ((insn >>> 20) & 1) : (high << 1) | low;
+  if (!u && (opcode == 3 || opcode == 7 || opcode >= 11))
+    return opcode < 14 && doubling(insn, scalar, size, opcode, <u64>laneS(m, size, index));
+  if (scalar) return false;
   const isLong = opcode == 2 || opcode == 6 || opcode == 10;
   const isPlain = u ? opcode == 0 || opcode == 4 : opcode == 8;
   if (!isLong && !isPlain) return false;
@@ -38,6 +42,23 @@ export function simdIndexed(insn: u32, scalar: bool): bool {
   for (let n: u32 = 0; n < count; n++) {
     const a = laneU(vn(insn), size, n + skip, u);
     result(size + 1, n, long(kind, a, b, lane(vd(insn), size + 1, n), u));
+  }
+  return finish(vd(insn));
+}
+
+/** SQDMLAL, SQDMLSL, SQDMULL; SQDMULH, SQRDMULH. */
+function doubling(insn: u32, scalar: bool, size: u32, opcode: u32, b: u64): bool {
+  const wide = (insn & 0x40000000) != 0;
+  const isHigh = opcode >= 12;
+  const count: u32 = scalar ? 1 : (isHigh && wide ? 16 : 8) >>> size;
+  const skip: u32 = !scalar && !isHigh && wide ? count : 0;
+  // As the operations of three registers, numbered 9, 11 and 13.
+  const kind: u32 = opcode == 3 ? 9 : opcode == 7 ? 11 : 13;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const a = <u64>laneS(vn(insn), size, n + skip);
+    if (isHigh) result(size, n, doubleHigh(a, b, size, opcode == 13));
+    else result(size + 1, n, doubleLongInto(kind, a, b, lane(vd(insn), size + 1, n), size));
   }
   return finish(vd(insn));
 }

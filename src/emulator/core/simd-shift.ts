@@ -1,6 +1,7 @@
 /** Shifts by immediates and by registers (Arm ARM C4.1, Advanced SIMD shift by immediate). */
 import { fromInteger, powerOf2, rounded, ROUND_ZERO, toInteger, wide, isNan } from './fp-math.ts';
-import { begin, finish, lane, laneU, maskOf, result, setScalar, vd, vn } from './lanes.ts';
+import { begin, finish, lane, laneS, laneU, maskOf, result, setScalar, vd, vn } from './lanes.ts';
+import { narrowSaturating, shiftSaturating, shiftToUnsigned } from './simd-saturate.ts';
 import { keepLower } from './simd-three.ts';
 
 /** SSHL, USHL, SRSHL, URSHL: left by the signed lowest byte of `by`; the lane is extended already. */
@@ -23,7 +24,7 @@ export function shiftRight(value: u64, count: u32, unsigned: bool, rounds: bool)
   return (unsigned ? value >> count : <u64>((<i64>value) >> count)) + extra;
 }
 
-/** False for what is not in the set: the saturating ones. */
+/** False for what is unallocated. */
 export function simdShift(insn: u32, scalar: bool): bool {
   const immediate = (insn >>> 16) & 0x7f;
   const size: u32 = 31 - clz<u32>(immediate >>> 3);
@@ -34,14 +35,21 @@ export function simdShift(insn: u32, scalar: bool): bool {
   const left = immediate - bits;
   if (opcode >= 28) return scalesFloat(insn, scalar, size, right, opcode);
   if (opcode >= 16) {
-    if (scalar || size == 3) return false;
+    if (size == 3) return false;
+    if (opcode == 18 || opcode == 19 || (u && opcode < 18))
+      return narrowSaturated(insn, scalar, size, right, opcode, u);
+    if (scalar) return false;
     if (opcode == 20) return lengthen(insn, size, left, u);
     if (!u && (opcode == 16 || opcode == 17)) return narrowBy(insn, size, right, opcode == 17);
     return false;
   }
-  if (opcode & 1 || opcode > 10 || (opcode == 8 && !u)) return false;
+  const saturates = opcode == 14 || (opcode == 12 && u);
+  if (!saturates && (opcode & 1 || opcode > 10 || (opcode == 8 && !u))) return false;
   if (scalar)
-    return size == 3 && setScalar(vd(insn), 3, shiftLane(insn, opcode, 3, 0, left, right, u));
+    return (
+      (size == 3 || saturates) &&
+      setScalar(vd(insn), size, shiftLane(insn, opcode, size, 0, left, right, u))
+    );
   const whole = (insn & 0x40000000) != 0;
   if (size == 3 && !whole) return false;
   const count: u32 = (whole ? 16 : 8) >>> size;
@@ -51,7 +59,7 @@ export function simdShift(insn: u32, scalar: bool): bool {
   return finish(vd(insn));
 }
 
-/** One lane of SHR, SRA, RSHR, RSRA, SRI, SHL, SLI. */
+/** One lane of SHR, SRA, RSHR, RSRA, SRI, SHL, SLI, SQSHLU, SQSHL. */
 function shiftLane(insn: u32, opcode: u32, size: u32, n: u32, left: u32, right: u32, u: bool): u64 {
   const a = laneU(vn(insn), size, n, u);
   const d = lane(vd(insn), size, n);
@@ -68,6 +76,10 @@ function shiftLane(insn: u32, opcode: u32, size: u32, n: u32, left: u32, right: 
       const kept = right >= 64 ? 0 : maskOf(size) >> right;
       return (d & ~kept) | (right >= 64 ? 0 : a >> right);
     }
+    case 12:
+      return shiftToUnsigned(<u64>laneS(vn(insn), size, n), left, size);
+    case 14:
+      return shiftSaturating(a, left, size, u, false);
     default: {
       const shifted = a << left;
       return u ? (d & ~(maskOf(size) << left)) | shifted : shifted;
@@ -93,6 +105,27 @@ function narrowBy(insn: u32, size: u32, right: u32, rounds: bool): bool {
   for (let n: u32 = 0; n < count; n++) {
     const value = shiftRight(lane(vn(insn), size + 1, n), right, true, rounds);
     result(size, upper ? n + count : n, value);
+  }
+  return keepLower(insn, upper);
+}
+
+/** SQSHRUN, SQRSHRUN, SQSHRN, UQSHRN, SQRSHRN, UQRSHRN. */
+function narrowSaturated(
+  insn: u32,
+  scalar: bool,
+  size: u32,
+  right: u32,
+  opcode: u32,
+  u: bool,
+): bool {
+  const upper = !scalar && (insn & 0x40000000) != 0;
+  const count: u32 = scalar ? 1 : 8 >>> size;
+  const fromUnsigned = u && opcode >= 18;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const value = laneU(vn(insn), size + 1, n, fromUnsigned);
+    const shifted = shiftRight(value, right, fromUnsigned, (opcode & 1) != 0);
+    result(size, upper ? n + count : n, narrowSaturating(shifted, size, fromUnsigned, u));
   }
   return keepLower(insn, upper);
 }

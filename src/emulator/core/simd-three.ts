@@ -1,19 +1,30 @@
 /** Advanced SIMD with three registers: same lengths, and different ones (Arm ARM C4.1). */
 import { begin, finish, lane, laneU, maskOf, result, setScalar, vd, vm, vn } from './lanes.ts';
 import { fpThreeSame } from './simd-fp.ts';
+import {
+  addSaturating,
+  doubleHigh,
+  doubleLongInto,
+  shiftSaturating,
+  subSaturating,
+} from './simd-saturate.ts';
 import { shiftBy } from './simd-shift.ts';
 
 /** Opcodes that the scalar form has, beside floating point: compares, ADD, SUB, shifts. */
 const SCALAR_OPCODES: u32 =
   (1 << 0x06) | (1 << 0x07) | (1 << 0x08) | (1 << 0x0a) | (1 << 0x10) | (1 << 0x11);
 
-/** False for what is not in the set: QC's saturating operations, for the most part. */
+/** False for what is unallocated. */
 export function threeSame(insn: u32, scalar: bool): bool {
   const opcode = (insn >>> 11) & 31;
   const size = (insn >>> 22) & 3;
   const unsigned = (insn & 0x20000000) != 0;
   const wide = (insn & 0x40000000) != 0;
   if (opcode >= 24) return fpThreeSame(insn, scalar);
+  if (isSaturating(opcode)) {
+    if (opcode == 0x16 ? size == 0 || size == 3 : size == 3 && !scalar && !wide) return false;
+    return saturating(insn, opcode, size, scalar ? 1 : (wide ? 16 : 8) >>> size);
+  }
   if (scalar) {
     if (size != 3 || ((SCALAR_OPCODES >>> opcode) & 1) == 0 || opcode > 0x11) return false;
     return setScalar(vd(insn), 3, operate(opcode, unsigned, 3, vn(insn), vm(insn), vd(insn), 0));
@@ -30,6 +41,29 @@ export function threeSame(insn: u32, scalar: bool): bool {
   return finish(vd(insn));
 }
 
+/** SQADD, SQSUB, SQSHL, SQRSHL, SQDMULH. */
+function isSaturating(opcode: u32): bool {
+  return opcode == 1 || opcode == 5 || opcode == 9 || opcode == 0x0b || opcode == 0x16;
+}
+
+function saturating(insn: u32, opcode: u32, size: u32, count: u32): bool {
+  const u = (insn & 0x20000000) != 0;
+  // U makes SQRDMULH of SQDMULH, and numbers without a sign of all others.
+  const unsigned = u && opcode != 0x16;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const a = laneU(vn(insn), size, n, unsigned);
+    const b = laneU(vm(insn), size, n, unsigned);
+    let value: u64;
+    if (opcode == 1) value = addSaturating(a, b, size, u);
+    else if (opcode == 5) value = subSaturating(a, b, size, u);
+    else if (opcode == 0x16) value = doubleHigh(a, b, size, u);
+    else value = shiftSaturating(a, b, size, u, opcode == 0x0b);
+    result(size, n, value);
+  }
+  return finish(vd(insn));
+}
+
 /** CM*, SHL and RSHL, ADD, SUB, ADDP exist for 64-bit lanes. */
 function has64(opcode: u32): bool {
   return ((SCALAR_OPCODES >>> opcode) & 1) != 0 || opcode == 0x17;
@@ -37,13 +71,6 @@ function has64(opcode: u32): bool {
 
 function isKnown(opcode: u32, unsigned: bool, size: u32): bool {
   switch (opcode) {
-    case 0x01:
-    case 0x05:
-    case 0x09:
-    case 0x0b:
-    case 0x16:
-      // SQADD, SQSUB, SQSHL, SQRSHL, SQDMULH.
-      return false;
     case 0x13:
       return !unsigned || size == 0;
     default:
@@ -148,11 +175,12 @@ function pairwise(insn: u32, opcode: u32, size: u32, count: u32): bool {
   return finish(vd(insn));
 }
 
-/** Long, wide and narrowing operations. The scalar ones saturate, and are not here. */
+/** Long, wide and narrowing operations. The scalar ones are those that saturate. */
 export function threeDifferent(insn: u32, scalar: bool): bool {
   const size = (insn >>> 22) & 3;
   const opcode = (insn >>> 12) & 15;
-  if (scalar || size == 3 || ((opcode & 1) != 0 && opcode > 7)) return false;
+  if (opcode == 9 || opcode == 11 || opcode == 13) return doubling(insn, scalar, size, opcode);
+  if (scalar || size == 3 || opcode == 15) return false;
   const u = (insn & 0x20000000) != 0;
   if (opcode == 14 && (u || size)) return false;
   if (opcode == 4 || opcode == 6) return narrowing(insn, size, opcode, u);
@@ -165,6 +193,21 @@ export function threeDifferent(insn: u32, scalar: bool): bool {
     const a = wideN ? lane(vn(insn), size + 1, n) : laneU(vn(insn), size, n + skip, u);
     const b = laneU(vm(insn), size, n + skip, u);
     result(size + 1, n, long(opcode, a, b, lane(vd(insn), size + 1, n), u));
+  }
+  return finish(vd(insn));
+}
+
+/** SQDMLAL, SQDMLSL, SQDMULL. */
+function doubling(insn: u32, scalar: bool, size: u32, opcode: u32): bool {
+  if (insn & 0x20000000 || size == 0 || size == 3) return false;
+  const count: u32 = scalar ? 1 : 8 >>> size;
+  const skip: u32 = !scalar && insn & 0x40000000 ? count : 0;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const a = laneU(vn(insn), size, n + skip, false);
+    const b = laneU(vm(insn), size, n + skip, false);
+    const value = doubleLongInto(opcode, a, b, lane(vd(insn), size + 1, n), size);
+    result(size + 1, n, value);
   }
   return finish(vd(insn));
 }

@@ -20,16 +20,22 @@ import {
 import { frintMode } from './fp-scalar.ts';
 import { begin, finish, lane, laneS, laneU, result, setScalar, vd, vn } from './lanes.ts';
 import { compareLanes } from './simd-fp.ts';
+import { addMixed, narrowSaturating, negateSaturating } from './simd-saturate.ts';
 import { keepLower } from './simd-three.ts';
 
-/** False for what is not in the set: saturating ones, estimates, FCVTXN. */
+/** False for what is not in the set: estimates, FCVTXN, half precision. */
 export function twoMisc(insn: u32, scalar: bool): bool {
   const size = (insn >>> 22) & 3;
   const opcode = (insn >>> 12) & 31;
   const u = (insn & 0x20000000) != 0;
   const whole = (insn & 0x40000000) != 0;
   if ((opcode >= 12 && opcode <= 15) || opcode >= 22) return floating(insn, scalar, opcode, u);
+  if (opcode == 20 || (opcode == 18 && u)) return narrowLanes(insn, scalar, size, opcode, u);
   if (opcode == 18 || opcode == 19) return !scalar && changeSize(insn, size, opcode, u);
+  if (opcode == 3 || opcode == 7) {
+    if (size == 3 && !scalar && !whole) return false;
+    return saturatingLanes(insn, scalar ? 1 : (whole ? 16 : 8) >>> size, size, opcode, u);
+  }
   // CMLT has no form with U set.
   if (opcode == 10 && u) return false;
   const compares = opcode >= 8 && opcode <= 11;
@@ -99,6 +105,37 @@ function pairsLong(insn: u32, size: u32, adds: bool, u: bool): bool {
     result(size + 1, n, adds ? sum + lane(vd(insn), size + 1, n) : sum);
   }
   return finish(vd(insn));
+}
+
+/** SUQADD, USQADD, SQABS, SQNEG. */
+function saturatingLanes(insn: u32, count: u32, size: u32, opcode: u32, u: bool): bool {
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    let value: u64;
+    if (opcode == 3) {
+      const a = laneU(vd(insn), size, n, u);
+      value = addMixed(a, laneU(vn(insn), size, n, !u), size, u);
+    } else {
+      value = <u64>laneS(vn(insn), size, n);
+      if (u || <i64>value < 0) value = negateSaturating(value, size);
+    }
+    result(size, n, value);
+  }
+  return finish(vd(insn));
+}
+
+/** SQXTN, UQXTN, SQXTUN. */
+function narrowLanes(insn: u32, scalar: bool, size: u32, opcode: u32, u: bool): bool {
+  if (size == 3) return false;
+  const upper = !scalar && (insn & 0x40000000) != 0;
+  const count: u32 = scalar ? 1 : 8 >>> size;
+  const fromUnsigned = u && opcode == 20;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const value = laneU(vn(insn), size + 1, n, fromUnsigned);
+    result(size, upper ? n + count : n, narrowSaturating(value, size, fromUnsigned, u));
+  }
+  return keepLower(insn, upper);
 }
 
 /** XTN, SHLL. */
