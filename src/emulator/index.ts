@@ -5,12 +5,14 @@ export {
   EMULATOR_GICD_BASE,
   EMULATOR_GICR_BASE,
   EMULATOR_RAM_BASE,
-  type BootFiles,
-  type EmulatorOptions,
-  type EmulatorState,
-  type RunOptions,
-  type Surroundings,
 } from './emulator.ts';
+export type {
+  BootFiles,
+  EmulatorOptions,
+  EmulatorState,
+  RunOptions,
+  Surroundings,
+} from './contract.ts';
 export { RealTime } from './real-time.ts';
 export { SystemMap } from './system-map.ts';
 export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
