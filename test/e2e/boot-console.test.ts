@@ -60,7 +60,7 @@ class OnTerminal {
   }
 }
 
-const BOOT = ['test/support/cli-process.ts', 'boot', 'topologies/one-endpoint.yaml', '--console'];
+const BOOT = ['test/support/run-cli.ts', 'boot', 'topologies/one-endpoint.yaml', '--console'];
 
 test('a shell in the guest: keys reach it, Ctrl-C among them, and its end is the verdict', async () => {
   const terminal = (running = new OnTerminal(...BOOT));
