@@ -26,6 +26,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bootPlan, modulesFor } from '../src/backends/plan.ts';
 import { bootCmdline, buildInitramfs, fetchGuest, formatPlan } from '../src/guest/index.ts';
 import { loadTopology } from '../src/topology/index.ts';
+import { processIo } from '../src/cli/io.ts';
+import { Progress } from '../src/cli/progress.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const TOPOLOGY = join(ROOT, 'topologies/one-endpoint.yaml');
@@ -176,8 +178,10 @@ function median(values: readonly number[]): number {
 const rounds = Math.max(1, Number(process.argv[2] ?? 5));
 const core = await idleCore();
 console.log(`core ${core}, ${rounds} rounds, ${model.name}, Linux ${guest.release}, ${ram} MiB`);
+const progress = new Progress(processIo(new AbortController().signal));
 const runs: { own: Sample; onQemu: Sample; bare: Sample }[] = [];
 for (let round = 0; round <= rounds; round++) {
+  progress.count('booting', round, rounds + 1);
   const run = {
     own: await boot(core, 'emulator'),
     onQemu: await boot(core, 'qemu'),
@@ -187,6 +191,7 @@ for (let round = 0; round <= rounds; round++) {
     if (one.initramfs !== initramfs) fail('the runs differ in their initramfs');
   }
   const { own, onQemu, bare } = run;
+  progress.end();
   console.log(
     `${round === 0 ? 'warm-up' : `round ${round}`}: boot ${own.seconds.toFixed(2)} s ` +
       `(guest ${own.guest.toFixed(2)} s); on QEMU ${onQemu.seconds.toFixed(2)} s ` +

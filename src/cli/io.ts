@@ -8,6 +8,8 @@ export interface Io {
   readonly err: (text: string) => void;
   /** Whether `err` goes to a terminal that understands cursor movement. */
   readonly interactive: boolean;
+  /** How wide that terminal is now; absent or undefined: not known. */
+  readonly columns?: () => number | undefined;
   /** Whether `out` and `err` may carry colours. */
   readonly colorOut: boolean;
   readonly colorErr: boolean;
@@ -27,10 +29,22 @@ export interface Keys {
 }
 
 /** Colours only on a terminal, unless FORCE_COLOR asks for them or NO_COLOR forbids them. */
-function colours(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean {
+export function colours(
+  stream: Pick<NodeJS.WriteStream, 'isTTY'>,
+  env: NodeJS.ProcessEnv,
+): boolean {
   if (env['NO_COLOR']) return false;
   if (env['FORCE_COLOR'] && env['FORCE_COLOR'] !== '0') return true;
   return stream.isTTY && env['TERM'] !== 'dumb';
+}
+
+/** A terminal in front of a person: CI systems have some that nobody looks at. */
+export function movesCursor(
+  stream: Pick<NodeJS.WriteStream, 'isTTY'>,
+  env: NodeJS.ProcessEnv,
+): boolean {
+  const inCi = !['', '0', 'false', undefined].includes(env['CI']);
+  return stream.isTTY && env['TERM'] !== 'dumb' && !inCi;
 }
 
 /** The process's own streams. */
@@ -39,7 +53,8 @@ export function processIo(signal: AbortSignal): Io {
     out: (text) => void process.stdout.write(text),
     outBytes: (bytes) => void process.stdout.write(bytes),
     err: (text) => void process.stderr.write(text),
-    interactive: process.stderr.isTTY && !process.env['CI'],
+    interactive: movesCursor(process.stderr, process.env),
+    columns: () => process.stderr.columns,
     colorOut: colours(process.stdout, process.env),
     colorErr: colours(process.stderr, process.env),
     env: process.env,

@@ -30,7 +30,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
     .showHelpAfterError('(see viommu-topo --help)')
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err });
-  const context: CommandContext = { io, exit };
+  const context: CommandContext = { io: withoutColor(io, program), exit };
   registerInit(program, context);
   registerCheck(program, context);
   registerBuild(program, context);
@@ -62,6 +62,20 @@ Exit codes: 0 fine; 1 the guest did not show what the topology promises; 2 a fil
 wrong; 3 the machine lacks something; 70 a mistake of viommu-topo.`,
   );
   return program;
+}
+
+/** The same streams; plain once `--no-color` was read, wherever on the line it stands. */
+function withoutColor(io: Io, program: Command): Io {
+  const plain = (): boolean => program.opts<{ color?: boolean }>().color === false;
+  return {
+    ...io,
+    get colorOut() {
+      return io.colorOut && !plain();
+    },
+    get colorErr() {
+      return io.colorErr && !plain();
+    },
+  };
 }
 
 /** commander copies these settings only to commands made by `.command()` after they were set. */

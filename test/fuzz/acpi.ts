@@ -150,7 +150,11 @@ function noise(random: Random): Uint8Array {
  * Throws, with the input, when a reader throws anything but `FormatError`, lists more problems
  * than it may, or reads an input without a problem and the writer makes other bytes of it.
  */
-export function fuzzAcpi(seed: number, count: number): AcpiFuzzCount {
+export function fuzzAcpi(
+  seed: number,
+  count: number,
+  tell?: (done: number) => void,
+): AcpiFuzzCount {
   const random = new Random(seed);
   const tables = corpus();
   const samples = Object.values(SAMPLES).map((make) => make());
@@ -159,6 +163,7 @@ export function fuzzAcpi(seed: number, count: number): AcpiFuzzCount {
   const tally = (code: string): unknown => codes.set(code, (codes.get(code) ?? 0) + 1);
   let [clean, flawed, refused] = [0, 0, 0];
   for (let index = 0; index < count; index++) {
+    if (index % 1000 === 0) tell?.(index);
     const base = tables[random.below(tables.length)] ?? new Uint8Array();
     const input = random.below(10) === 0 ? noise(random) : mutateTable(base, random);
     const start = Buffer.from(input.subarray(0, 4)).toString('latin1');

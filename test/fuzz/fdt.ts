@@ -167,12 +167,13 @@ function checkRead(input: Uint8Array, read: FdtBlob, dice: Dice): void {
  * Throws, with the seed and number that repeat it, when anything but a FormatError is thrown,
  * when what was read is larger than its input allows, or is not the same after writing.
  */
-export function fuzzFdt(seed: number, count: number): FuzzCount {
+export function fuzzFdt(seed: number, count: number, tell?: (done: number) => void): FuzzCount {
   const blobs = corpus();
   const codes = new Map<string, number>();
   const note = (code: string): void => void codes.set(code, (codes.get(code) ?? 0) + 1);
   let read = 0;
   for (let index = 0; index < count; index++) {
+    if (index % 1000 === 0) tell?.(index);
     // Each input follows from its own number, so that one can be repeated alone.
     const dice = new Dice(Math.imul(seed, 0x0100_0193) ^ index);
     const kind = dice.below(8);

@@ -146,12 +146,17 @@ function useAll(files: Machine, note: (code: string) => void, deep: boolean): bo
  * Throws, with the files, when anything but a `FormatError` is thrown, and that only by readers, or
  * when a small machine becomes a megabyte of text.
  */
-export function fuzzFirmware(seed: number, count: number): FirmwareFuzzCount {
+export function fuzzFirmware(
+  seed: number,
+  count: number,
+  tell?: (done: number) => void,
+): FirmwareFuzzCount {
   const machines = corpus();
   const codes = new Map<string, number>();
   const note = (code: string): void => void codes.set(code, (codes.get(code) ?? 0) + 1);
   let [refused, again] = [0, 0];
   for (let index = 0; index < count; index++) {
+    if (index % 1000 === 0) tell?.(index);
     // Each machine follows from its own number, so that one can be repeated alone.
     const dice = new Dice(Math.imul(seed, 0x0100_0193) ^ index);
     const [first, ...rest] = dice.pick(machines);

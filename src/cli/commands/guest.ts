@@ -13,6 +13,7 @@ export function registerGuest(program: Command, { io }: CommandContext): void {
     .requiredOption('--arch <arch>', 'arm64 or amd64', guestArch)
     .option('--series <version>', 'series of the kernel, such as 6.12', DEFAULT_SERIES)
     .option('--refresh', 'look for a newer package although one is cached')
+    .option('--quiet', 'no progress')
     .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
     .addHelpText(
       'after',
@@ -21,7 +22,7 @@ Uses apt with a configuration of its own and the mirror that this machine is set
 installed, nothing outside the cache directory is changed, and no root is needed.`,
     )
     .action(async (options: GuestFetchOptions) => {
-      const progress = new Progress(io);
+      const progress = new Progress(io, options.quiet === true);
       try {
         const fetched = await fetchGuest(options.arch, {
           series: options.series,
@@ -45,6 +46,7 @@ interface GuestFetchOptions {
   readonly arch: 'arm64' | 'amd64';
   readonly series: string;
   readonly refresh?: boolean;
+  readonly quiet?: boolean;
   readonly format: 'text' | 'json';
 }
 

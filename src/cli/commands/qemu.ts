@@ -10,6 +10,7 @@ export function registerQemu(program: Command, { io }: CommandContext): void {
     .command('fetch')
     .description("unpack a newer Debian QEMU, for arm64 and x86-64 guests, into this user's cache")
     .option('--refresh', 'look for a newer one although one is cached')
+    .option('--quiet', 'no progress')
     .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
     .addHelpText(
       'after',
@@ -19,8 +20,8 @@ needed. Uses apt with a configuration of its own and the mirror that this machin
 Nothing is installed, nothing outside the cache directory is changed, and no root is needed: QEMU
 runs with libraries of its own, by a script that can be called like any qemu-system-*.`,
     )
-    .action(async ({ refresh, format }: QemuFetchOptions) => {
-      const progress = new Progress(io);
+    .action(async ({ refresh, quiet, format }: QemuFetchOptions) => {
+      const progress = new Progress(io, quiet === true);
       try {
         const fetched = await fetchQemu({
           refresh: refresh === true,
@@ -37,6 +38,7 @@ runs with libraries of its own, by a script that can be called like any qemu-sys
 
 interface QemuFetchOptions {
   readonly refresh?: boolean;
+  readonly quiet?: boolean;
   readonly format: 'text' | 'json';
 }
 
