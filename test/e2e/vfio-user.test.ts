@@ -28,6 +28,7 @@ const ARM64 = [
   'checks',
   'lazy',
   'identity',
+  'net-transfer',
 ];
 const Q35 = [
   'q35-one-endpoint',
@@ -38,6 +39,7 @@ const Q35 = [
   'q35-root-ports',
   'q35-faults',
   'q35-boot-bypass-off',
+  'q35-vfio-userspace',
 ];
 
 /** A virtio-mmio vIOMMU, a platform device, or a board of our own. */
