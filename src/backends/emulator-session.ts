@@ -15,11 +15,11 @@ import {
   AccessAudit,
   DeviceRecorder,
   EndpointTraces,
-  isHotplugged,
   type BootHooks,
   type BootInput,
   type FirmwareImages,
 } from '../scenario/index.ts';
+import { isHotplugged } from '../topology/index.ts';
 import { stubTree, uefiImage } from './emulator-acpi.ts';
 import type { EmulatorBackendOptions } from './emulator-options.ts';
 import { TerminalLink, type Terminal } from './emulator-terminal.ts';

@@ -12,7 +12,6 @@ import { diskSha256, type DiskImage } from '../qemu/index.ts';
 import type { Machine } from '../machine/index.ts';
 import { hiOf, loOf } from '../memory/index.ts';
 import {
-  isHotplugged,
   rebindable,
   type DiskObservation,
   type FaultAim,
@@ -21,7 +20,7 @@ import {
   type PlugObservation,
   type RebindObservation,
 } from '../scenario/index.ts';
-import type { Endpoint } from '../topology/index.ts';
+import { isHotplugged, type Endpoint } from '../topology/index.ts';
 import { AIM_BYTES, chooseTarget, type Target } from './aims.ts';
 import type { MachineWatch } from './machine-watch.ts';
 import type { PatternStore } from './model-disk.ts';

@@ -13,7 +13,6 @@ import {
   EndpointTraces,
   BootAborted,
   DeviceRecorder,
-  isHotplugged,
   type Backend,
   type BootHooks,
   type BootInput,
@@ -21,7 +20,7 @@ import {
   type GuestObservation,
   type Observation,
 } from '../scenario/index.ts';
-import type { Diagnostic, Model } from '../topology/index.ts';
+import { isHotplugged, type Diagnostic, type Model } from '../topology/index.ts';
 import { repeatingCommand } from './command.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { MachineWatch } from './machine-watch.ts';

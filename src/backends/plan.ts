@@ -2,11 +2,10 @@ import { deviceAt, type Aim, type GuestAction } from '../guest/index.ts';
 import {
   expectedEndpoints,
   expectedRegions,
-  isHotplugged,
   rebindable,
   type ExpectedEndpoint,
 } from '../scenario/index.ts';
-import type { Endpoint, GuestCheck, Model } from '../topology/index.ts';
+import { isHotplugged, type Endpoint, type GuestCheck, type Model } from '../topology/index.ts';
 import { transfers } from './transfer.ts';
 import { userspaceCheck, userspaceEndpoints, VFIO_MODULES } from './userspace.ts';
 
@@ -37,7 +36,7 @@ export function planName(endpoint: Endpoint): string | undefined {
 export function bootPlan(
   model: Model,
   diskBytes: (endpoint: string) => bigint,
-  { patience = PATIENCE, skipped = [], reboot = false }: PlanOptions = {},
+  { patience = PATIENCE, skipped = [], reboot = false, waits = false }: PlanOptions = {},
 ): GuestAction[] {
   const checked = (endpoint: Endpoint): GuestAction[] => {
     const at = planName(endpoint);
@@ -55,7 +54,7 @@ export function bootPlan(
     ...model.endpoints.flatMap(checked),
     ...aims(model),
     ...(skipped.includes('transfer') ? [] : transfers(model, planName)),
-    ...(skipped.includes('rebind') ? [] : rebind(model, checked, patience)),
+    ...(skipped.includes('rebind') ? [] : rebind(model, checked, patience, waits)),
     { verb: 'inventory' },
     ...(reboot ? [{ verb: 'reboot' } as const] : []),
   ];
@@ -68,6 +67,11 @@ export interface PlanOptions {
   readonly skipped?: readonly GuestCheck[];
   /** Whether the guest reboots in the end. */
   readonly reboot?: boolean;
+  /**
+   * Whether it stands still, until somebody answers, where the machine is looked into: on a backend
+   * that hears of a line of the report when the guest is past it.
+   */
+  readonly waits?: boolean;
 }
 
 function atEach(
@@ -89,10 +93,14 @@ function rebind(
   model: Model,
   checked: (endpoint: Endpoint) => GuestAction[],
   patience: number,
+  waits: boolean,
 ): GuestAction[] {
   const endpoints = rebindable(model).map(({ endpoint }) => endpoint);
   return [
-    ...atEach(endpoints, (at) => [{ verb: 'unbind', at }]),
+    ...atEach(endpoints, (at) => [
+      { verb: 'unbind', at },
+      ...(waits ? [{ verb: 'await', tag: 'unbound' } as const] : []),
+    ]),
     ...atEach(endpoints, (at) => [
       { verb: 'bind', at },
       { verb: 'wait', at, timeout: patience },

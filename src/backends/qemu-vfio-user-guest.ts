@@ -1,6 +1,6 @@
 import { vfioUserProperties, type QemuProcess } from '../qemu/index.ts';
-import { isHotplugged, type DeviceRecord } from '../scenario/index.ts';
-import type { Model } from '../topology/index.ts';
+import type { DeviceRecord } from '../scenario/index.ts';
+import { isHotplugged, type Model } from '../topology/index.ts';
 import type { ServedFunction, VfioUserServer } from '../vfio-user/index.ts';
 import { planName } from './plan.ts';
 import type { ConsoleWatch } from './qemu-console.ts';
@@ -26,7 +26,7 @@ export async function bootSeen(server: VfioUserServer, console: ConsoleWatch): P
 }
 
 /** Records of the report that ask the machine for something. */
-const TALK: ReadonlySet<string> = new Set(['aim', 'dma']);
+const TALK: ReadonlySet<string> = new Set(['aim', 'dma', 'unbind', 'bind', 'await']);
 
 /** What a guest asks for while it runs: devices plugged in, answers on its console, a second boot. */
 export class GuestLink {

@@ -104,14 +104,6 @@ export function guestDevice(observation: Observation, endpoint: Endpoint): Guest
   return observation.guest.devices.find((device) => isAt(device.name, endpoint.location));
 }
 
-/** Below a port that takes devices at run time, in a topology that asks for that to be tried. */
-export function isHotplugged(model: Model, { location }: Endpoint): boolean {
-  if (location.kind !== 'pci' || !model.guest.checks.includes('hotplug')) return false;
-  const bus = location.rids.start >>> 8;
-  const host = model.hosts.find(({ id }) => id === location.host);
-  return host?.bridges.some(({ hotplug, buses }) => hotplug && contains(buses, bus)) ?? false;
-}
-
 /** The host bridge an endpoint is below. */
 export function hostOf(model: Model, endpoint: Endpoint): PciHost | undefined {
   const { location } = endpoint;

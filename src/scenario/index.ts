@@ -29,7 +29,6 @@ export {
   doorbellOf,
   expectedEndpoints,
   expectedRegions,
-  isHotplugged,
   type ExpectedEndpoint,
   type ExpectedRegion,
 } from './expected.ts';

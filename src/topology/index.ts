@@ -17,7 +17,7 @@ export {
   type Descriptions,
 } from './describe/index.ts';
 export { hostRegions } from './passthrough.ts';
-export { computeCoverage, lookUpCoverage } from './resolve/index.ts';
+export { computeCoverage, isHotplugged, lookUpCoverage } from './resolve/index.ts';
 export { checkFacts, rules } from './rules/index.ts';
 export { INPUT_RULES } from './input-rules.ts';
 export type { InputRule } from './input-rule.ts';

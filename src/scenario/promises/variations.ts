@@ -1,8 +1,8 @@
 import { showRange } from '../../bytes/index.ts';
 import { VIRTIO_IOMMU_S_INVAL } from '../../spec/virtio-iommu.ts';
-import type { GuestCheck, Model } from '../../topology/index.ts';
+import { isHotplugged, type GuestCheck, type Model } from '../../topology/index.ts';
 import { recordOf } from '../device-record.ts';
-import { expectedEndpoints, isHotplugged, type ExpectedEndpoint } from '../expected.ts';
+import { expectedEndpoints, type ExpectedEndpoint } from '../expected.ts';
 import { isAt, viommuLabel } from '../names.ts';
 import type { Observation } from '../observation.ts';
 import { failed, fromEvent, judged, passed, unseen, type Item, type Promised } from '../promise.ts';

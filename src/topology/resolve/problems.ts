@@ -118,6 +118,13 @@ export const GUEST_PAGE: InputRule = rule(
   'write 4K, 16K or 64K',
 );
 
+export const CHECK_WITHOUT_DEVICE: InputRule = rule(
+  'check-without-device',
+  'what is tried beyond a boot has a device to be tried with',
+  'nothing would be tried, and the verdict would look as if it had been',
+  'add such a device, or leave the check out of `guest.checks`',
+);
+
 export const MEMORY_SIZE: InputRule = rule(
   'memory-size',
   'memory is whole guest pages, 64M or more, below 48 bits of address',
@@ -205,6 +212,7 @@ export const RESOLVE_RULES: readonly InputRule[] = [
   QUEUE_SIZE,
   PAGE_MASK,
   GUEST_PAGE,
+  CHECK_WITHOUT_DEVICE,
   MEMORY_SIZE,
   DISK_SIZE,
   ENDPOINT_ID_RANGE,
