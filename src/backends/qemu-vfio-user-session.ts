@@ -39,10 +39,17 @@ export async function startServer(
   directory: string,
   live: boolean,
   onReport: (report: ServerReport) => void,
+  onNotice?: (value: unknown) => void,
 ): Promise<VfioUserServer> {
   try {
     const setup = { module: setupModule(), data: { seed, live } };
-    const server = await serve({ model, directory, setup, onReport });
+    const server = await serve({
+      model,
+      directory,
+      setup,
+      onReport,
+      ...(onNotice === undefined ? {} : { onNotice }),
+    });
     await server.ask('watch');
     return server;
   } catch (error) {
@@ -94,8 +101,8 @@ export async function runSession(
     () => dead.abort(),
   );
   const stopLive = live ? tellLive(server, hooks) : undefined;
-  const guest = new GuestLink(input.model, server);
   try {
+    const guest = new GuestLink(input.model, server);
     const argv = vfioUserArgv(input.model, prepared, guest.atStart, options);
     const seen = await watchMachine(input, hooks, options, {
       qemu: prepared.qemu,
