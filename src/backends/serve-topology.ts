@@ -10,6 +10,7 @@ import {
   type Bindings,
   type FileName,
 } from '../qemu/index.ts';
+import type { Answerer } from '../debug/index.ts';
 import type { BootInput, DeviceEvent } from '../scenario/index.ts';
 import {
   servedFunctions,
@@ -19,6 +20,7 @@ import {
 } from '../vfio-user/index.ts';
 import { passedImages } from './qemu-prepare.ts';
 import { startServer } from './qemu-vfio-user-session.ts';
+import { RemoteInspector } from './remote-debug.ts';
 import type { LiveEvents } from './vfio-user-setup.ts';
 
 export interface ServeTopologyOptions {
@@ -45,6 +47,8 @@ export interface ServedTopology {
   readonly files: readonly string[];
   /** What the devices did since the last call. */
   readonly events: () => Promise<readonly DeviceEvent[]>;
+  /** For `serveDebug`. */
+  readonly inspector: Answerer;
   /** Rejects with what the server died of. */
   readonly ended: Promise<void>;
   /** To be called when QEMU is gone: it aborts when its server goes first. */
@@ -84,7 +88,10 @@ export async function serveTopology(
   };
   await put('tree', 'topology.dtb', tree);
   await put('viot', 'viot.aml', tables.get('VIOT'));
-  const server = await startServer(input, directory, options.live, options.onReport);
+  const inspector = new RemoteInspector();
+  const notice = (value: unknown): void => void inspector.take(value);
+  const server = await startServer(input, directory, options.live, options.onReport, notice);
+  inspector.connect(server);
   const arch = model.arch === 'arm64' ? 'arm64' : 'amd64';
   const command = buildVfioUserCommand(model, {
     functions: server.functions,
@@ -100,8 +107,12 @@ export async function serveTopology(
     command: [...argumentLines(options.qemu, command, bindings), '-serial stdio'],
     files: written,
     events: async () => ((await server.ask('events')) as LiveEvents).events,
+    inspector,
     ended: server.ended,
-    stop: () => server.stop(),
+    stop: () => {
+      inspector.end();
+      return server.stop();
+    },
   };
 }
 

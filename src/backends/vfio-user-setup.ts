@@ -15,6 +15,7 @@ import { MachineTalk } from './machine-talk.ts';
 import { MachineWatch } from './machine-watch.ts';
 import { middleOf, PatternStore } from './model-disk.ts';
 import { deviceEvent, WATCHED } from './model-events.ts';
+import { DEBUG_QUESTION, debugAnswers } from './remote-debug.ts';
 import { DISK_WRITE_BYTES } from './plan.ts';
 
 /** What the backend tells the server's thread. */
@@ -63,6 +64,7 @@ export function setup(context: SetupContext): ServerSetup {
   let waiting: DeviceEvent[] = [];
   let lost = 0;
   const started = performance.now();
+  const nanoseconds = (): bigint => BigInt(Math.round((performance.now() - started) * 1e6));
   const subscribe = (machine: Machine): void => {
     machine.subscribe(
       (event) => {
@@ -91,6 +93,7 @@ export function setup(context: SetupContext): ServerSetup {
       },
     },
     questions: {
+      [DEBUG_QUESTION]: debugAnswers(context, nanoseconds),
       watch: () => {
         const machine = context.machine();
         if (!subscribed) {

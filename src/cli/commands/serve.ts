@@ -6,6 +6,7 @@ import {
   type ServedTopology,
 } from '../../backends/index.ts';
 import { buildFirmware } from '../../firmware/index.ts';
+import { serveDebug, SocketError, type DebugServer } from '../../debug/index.ts';
 import { EnvironmentError, fetchGuest, genericInitramfs } from '../../guest/index.ts';
 import { findVfioUserQemu, stockSeries, workDirectory } from '../../qemu/index.ts';
 import { renderDiagnostics } from '../../report/index.ts';
@@ -33,6 +34,7 @@ interface ServeOptions {
   readonly verbose?: boolean;
   readonly format: 'text' | 'json';
   readonly force?: boolean;
+  readonly debug?: string;
 }
 
 /** `viommu-topo serve`: a topology's devices for a QEMU that the user starts. */
@@ -51,6 +53,7 @@ export function registerServe(program: Command, { io, exit }: CommandContext): v
     .option('--wait <seconds>', 'give up when no QEMU has connected by then', seconds)
     .option('--stay', 'serve the next QEMU when one is gone')
     .option('--verbose', 'print what the devices do')
+    .option('--debug <socket>', 'let viommu-topo debug look into the devices')
     .addOption(
       new Option('--format <format>', 'json: a line for each message')
         .choices(['text', 'json'])
@@ -98,9 +101,31 @@ async function run(file: string, options: ServeOptions, io: Io): Promise<0 | 1> 
       live: options.verbose === true,
       onReport: (report) => watch.report(report),
     });
-    return await serveUntilOver(served, watch, messages, io);
+    return await debugged(options.debug, served, () => serveUntilOver(served, watch, messages, io));
   } finally {
     work?.remove();
+  }
+}
+
+/** `--debug`: the socket is there for as long as the devices are served. */
+async function debugged<T>(
+  socket: string | undefined,
+  served: ServedTopology,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (socket === undefined) return work();
+  let server: DebugServer;
+  try {
+    server = await serveDebug(socket, served.inspector);
+  } catch (error) {
+    await served.stop();
+    if (!(error instanceof SocketError)) throw error;
+    throw new InputError(error.message, error.cure, { cause: error });
+  }
+  try {
+    return await work();
+  } finally {
+    await server.close();
   }
 }
 

@@ -41,6 +41,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   scenario: ['bytes', 'spec', 'topology'],
   vmm: ['bytes', 'spec', 'topology', 'firmware', 'qemu'],
   backends: [
+    'debug',
     'bytes',
     'spec',
     'topology',
