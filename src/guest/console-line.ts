@@ -11,6 +11,8 @@
  * - `inventory`: a line `inventory`, then `iommu`, `iommudev`, `group`, `groupdev`, `resv`, `pci`,
  *   `bar`, `platform`, `virtio`, `block`, `net`, `deferred`, each after the one it belongs to;
  * - `edu`: `edustart` right before the DMA, then `edu`; `await`: `await`, then `awaited`;
+ * - `dma`: `aim`, which the machine answers on the console with an address or `none`, then `dma`;
+ *   `plug`: `plugin`, at which the machine plugs the device in, then `plug`;
  * - any other action: one line of its own name; `badplan` for what the guest did not understand.
  *
  * The fields are in `report-types.ts`; the writer is `qemu/init/init.sh`.
