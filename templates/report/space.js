@@ -55,7 +55,7 @@ class Space {
     // Where a fault was, there is a place on the axis, though nothing was ever mapped there.
     const faults = this.touches
       .filter(([index]) => KINDS[kind[index] ?? 0]?.letter === 'f')
-      .map(([, address]) => ({ start: address, end: address }));
+      .map(([, address]) => ({ start: address & ~0xfffn, end: address | 0xfffn }));
     this.clusters = clustersOf([...this.mappings, ...faults]);
   }
 
@@ -132,7 +132,7 @@ class Space {
       if (time < view.from || time > view.to) continue;
       const x = (time - view.from) * scale;
       const fault = KINDS[run.kind[index] ?? 0]?.letter === 'f';
-      const y = Math.max(2, this.y(address));
+      const y = Math.min(Math.max(fault ? 7 : 2, this.y(address)), SPACE - (fault ? 7 : 2));
       const pixel = Math.min(SPACE - 1, Math.floor(y)) * Math.ceil(width + 1) + Math.floor(x);
       if (done[pixel] === 1 && !fault) continue;
       done[pixel] = 1;

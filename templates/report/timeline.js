@@ -331,7 +331,8 @@ class Timeline {
       const now = count === 0 ? -1 : count < 2 ? 0 : count < 8 ? 1 : count < 64 ? 2 : 3;
       if (now === shade) continue;
       if (shade >= 0) {
-        context.globalAlpha = SHADES[shade] ?? 1;
+        // A fault is always seen.
+        context.globalAlpha = least > 2 ? 1 : (SHADES[shade] ?? 1);
         context.fillRect(start, y, Math.max(least, x - start), height);
       }
       start = x;
