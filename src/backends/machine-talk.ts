@@ -29,6 +29,10 @@ export class MachineTalk {
   }
 
   record(kind: string, fields: ReadonlyMap<string, string>): void {
+    if (kind === 'await') {
+      this.#answer('\n');
+      return;
+    }
     const at = fields.get('at');
     const endpoint = this.#machine.model.endpoints.find((one) => planName(one) === at);
     if (endpoint === undefined) return;

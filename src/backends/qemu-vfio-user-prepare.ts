@@ -78,6 +78,7 @@ export async function prepareVfioUser(
   const plan = bootPlan(model, (id) => diskSize(model, id), {
     patience: options.patience,
     reboot: reboots(model),
+    waits: true,
   });
   const initramfs = await buildInitramfs({
     guest: options.guest,
