@@ -8,6 +8,7 @@ import {
   emulatorBackend,
   type EmulatorBackendOptions,
 } from '../../src/backends/index.ts';
+import { SystemMap } from '../../src/emulator/index.ts';
 import { fetchGuest } from '../../src/guest/index.ts';
 import { stockSeries } from '../../src/qemu/index.ts';
 import type { BootHooks, Verdict } from '../../src/scenario/index.ts';
@@ -191,9 +192,15 @@ describe('a guest that does not come to its end', () => {
   });
 
   test('instructions are used up: where the CPU was', async () => {
-    const verdict = await boot(shipped('one-endpoint'), { instructions: 60_000_000 });
+    const verdict = await boot(shipped('one-endpoint'), {
+      instructions: 60_000_000,
+      // As the kernel was linked: it has not moved itself.
+      symbols: SystemMap.parse('ffff800080000000 T _text\nffff800090000000 B _end\n'),
+    });
     expect(verdict).toMatchObject({ outcome: 'fail', ending: { kind: 'time-limit' } });
-    expect(verdict.ending.detail).toMatch(/budget of instructions .* at 0xffff[0-9a-f]+ \(EL1\)/u);
+    expect(verdict.ending.detail).toMatch(
+      /budget of instructions .* at 0xffff[0-9a-f]+ \(_text\+0x[0-9a-f]+, EL1\)/u,
+    );
   });
 
   test('silence is measured in instructions', async () => {

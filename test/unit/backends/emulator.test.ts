@@ -7,7 +7,7 @@ import { emulatorEnding } from '../../../src/backends/emulator-ending.ts';
 import { emulatorPreflight } from '../../../src/backends/emulator-preflight.ts';
 import { runWithin } from '../../../src/backends/emulator-run.ts';
 import { chosenTree } from '../../../src/backends/emulator-tree.ts';
-import type { Emulator, Outcome } from '../../../src/emulator/index.ts';
+import { SystemMap, type Emulator, type Outcome } from '../../../src/emulator/index.ts';
 import { decodeString, decodeU64s, findPath, readFdt } from '../../../src/fdt/index.ts';
 import { buildFirmware } from '../../../src/firmware/index.ts';
 import { parseReport } from '../../../src/guest/index.ts';
@@ -171,6 +171,19 @@ describe('how a run ended', () => {
     expect(ending.kind).toBe(expected);
     expect(ending.detail).toMatch(detail);
     expect(ending.tail).toEqual(['[    0.000000] Booting Linux']);
+  });
+
+  test('an address has a name where the names of the kernel are known', () => {
+    const start = WHERE.pc - 0x14n;
+    const symbols = SystemMap.parse(`${start.toString(16).padStart(16, '0')} T cpu_do_idle\n`);
+    const stop = { kind: 'outcome', outcome: outcome('asleep') } as const;
+    const { detail, tail } = emulatorEnding(report, [], stop, symbols);
+    expect(detail).toContain('(cpu_do_idle+0x14, EL1)');
+    expect(tail).toEqual(['[    0.000000] Booting Linux']);
+    const user = { ...stop.outcome, el: 0 };
+    expect(emulatorEnding(report, [], { ...stop, outcome: user }, symbols).detail).toContain(
+      '(EL0)',
+    );
   });
 
   test('a panic goes before the reset that it makes', () => {
