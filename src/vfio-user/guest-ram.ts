@@ -10,6 +10,7 @@ import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_WRITE,
 } from '../spec/vfio-user.ts';
+import { MapTable } from './map-table.ts';
 import type { Sys } from './sys.ts';
 
 /** Node 20 ends the process over a view of more than 4 GiB; a view this large costs it 4 ms. */
@@ -30,6 +31,7 @@ export interface MapRequest {
 }
 
 interface DmaMap {
+  readonly owner: ClientMaps;
   readonly range: Range;
   readonly windows: readonly GuestWindow[];
 }
@@ -44,15 +46,19 @@ export interface MapOutcome {
  * The guest's memory, from the files that a VMM passes. Each file is mapped once and whole, in chunks
  * of 1 GiB; DMA_MAP and DMA_UNMAP only edit a table, as firmware makes a VMM do dozens of times.
  *
- * Every function of a VMM is told of the same memory over its own connection. The maps of one of them,
- * the leader, are the windows of the machine; when it goes, the next takes over.
+ * Every function of a VMM is told of the same memory over its own connection, of each change at its own
+ * time, and loses all of it before it is pulled. The machine has what any connection has mapped; where
+ * two disagree for a moment, the older connection is right.
  */
 export class GuestRam {
   readonly #sys: Sys;
   readonly #memory: GuestMemory;
   readonly #ram: readonly Range[];
   readonly #chunks = new Map<string, Uint8Array>();
+  /** By age. */
   readonly #clients: ClientMaps[] = [];
+  /** What the machine's memory is made of now. */
+  readonly #shown = new MapTable<DmaMap>();
 
   /** @param ram where the topology has RAM: what must not come without a descriptor */
   constructor(sys: Sys, memory: GuestMemory, ram: readonly Range[]) {
@@ -105,26 +111,44 @@ export class GuestRam {
     return windows;
   }
 
-  /** For a connection: it has these windows more. */
-  added(client: ClientMaps, windows: readonly GuestWindow[]): void {
-    if (client === this.#clients[0]) for (const window of windows) this.#memory.addWindow(window);
+  /** For a connection: it has this map more. */
+  added(map: DmaMap): void {
+    const others = this.#shown.overlapping(map.range);
+    const age = this.#clients.indexOf(map.owner);
+    if (others.some(({ owner }) => this.#clients.indexOf(owner) < age)) return;
+    for (const other of others) this.#hide(other);
+    this.#show(map);
   }
 
-  removed(client: ClientMaps, windows: readonly GuestWindow[]): void {
-    if (client !== this.#clients[0]) return;
-    for (const { gpa } of windows) this.#memory.removeWindow(gpa);
+  /** For a connection: it has this map no more. Others may have it still. */
+  removed(map: DmaMap): void {
+    if (!this.#shown.has(map)) return;
+    this.#hide(map);
+    for (const client of this.#clients) {
+      for (const other of client.overlapping(map.range)) {
+        if (this.#shown.overlapping(other.range).length === 0) this.#show(other);
+      }
+    }
   }
 
-  /** For a connection: it is gone. When it was the last, so is the guest. */
+  /** For a connection: it is gone, with all its maps. When it was the last, so is the guest. */
   closed(client: ClientMaps): void {
     const index = this.#clients.indexOf(client);
     if (index < 0) return;
     this.#clients.splice(index, 1);
-    if (index > 0) return;
-    this.#memory.setWindows(this.#clients[0]?.windows() ?? []);
     if (this.#clients.length > 0) return;
     for (const chunk of this.#chunks.values()) this.#sys.unmap(chunk);
     this.#chunks.clear();
+  }
+
+  #show(map: DmaMap): void {
+    this.#shown.put(map);
+    for (const window of map.windows) this.#memory.addWindow(window);
+  }
+
+  #hide(map: DmaMap): void {
+    this.#shown.delete(map);
+    for (const { gpa } of map.windows) this.#memory.removeWindow(gpa);
   }
 
   #chunk(
@@ -146,9 +170,7 @@ export class GuestRam {
 /** What one connection mapped. */
 export class ClientMaps {
   readonly #ram: GuestRam;
-  readonly #maps = new Map<bigint, DmaMap>();
-  /** Starts of the maps, ascending. */
-  readonly #starts: bigint[] = [];
+  readonly #maps = new MapTable<DmaMap>();
 
   constructor(ram: GuestRam) {
     this.#ram = ram;
@@ -158,8 +180,8 @@ export class ClientMaps {
     return this.#maps.size;
   }
 
-  windows(): GuestWindow[] {
-    return [...this.#maps.values()].flatMap(({ windows }) => windows);
+  overlapping(range: Range): DmaMap[] {
+    return this.#maps.overlapping(range);
   }
 
   /** @param fd the file, or undefined for memory that the VMM keeps to itself */
@@ -172,19 +194,19 @@ export class ClientMaps {
       return { errno: EINVAL };
     }
     const range = { start: address, end };
-    if (this.#overlapping(range).length > 0) return { errno: EEXIST };
+    if (this.#maps.overlapping(range).length > 0) return { errno: EEXIST };
     if (this.#maps.size >= MAPS_MAX) return { errno: ENOSPC };
     if (fd === undefined) {
       // Flash and ROMs come without one; nobody does DMA there.
       if ((flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0 && this.#ram.isRam(range)) {
         return { errno: EINVAL, ramWithoutFd: showRange(range) };
       }
-      this.#put({ range, windows: [] });
+      this.#put({ owner: this, range, windows: [] });
       return { errno: 0 };
     }
     const windows = this.#ram.windowsOf(fd, request);
     if (typeof windows === 'number') return { errno: windows };
-    this.#put({ range, windows });
+    this.#put({ owner: this, range, windows });
     return { errno: 0 };
   }
 
@@ -192,57 +214,32 @@ export class ClientMaps {
   unmap(address: bigint, size: bigint): number {
     if (size === 0n || address + size > 2n ** 64n) return EINVAL;
     const range = { start: address, end: address + size - 1n };
-    const hit = this.#overlapping(range);
+    const hit = this.#maps.overlapping(range);
     if (hit.length === 0) return ENOENT;
     if (hit.some((map) => map.range.start < range.start || map.range.end > range.end)) {
       return EINVAL;
     }
-    for (const { range: one, windows } of hit) {
-      this.#maps.delete(one.start);
-      this.#starts.splice(this.#indexOf(one.start), 1);
-      this.#ram.removed(this, windows);
-    }
+    for (const map of hit) this.#remove(map);
     return 0;
   }
 
   unmapAll(): void {
-    for (const { windows } of this.#maps.values()) this.#ram.removed(this, windows);
-    this.#maps.clear();
-    this.#starts.length = 0;
+    for (const map of this.#maps.values()) this.#remove(map);
   }
 
   /** The connection is gone. */
   close(): void {
+    this.unmapAll();
     this.#ram.closed(this);
-    this.#maps.clear();
-    this.#starts.length = 0;
   }
 
   #put(map: DmaMap): void {
-    this.#maps.set(map.range.start, map);
-    this.#starts.splice(this.#indexOf(map.range.start), 0, map.range.start);
-    this.#ram.added(this, map.windows);
+    this.#maps.put(map);
+    this.#ram.added(map);
   }
 
-  /** Index of the first map that starts at that address or later. */
-  #indexOf(start: bigint): number {
-    let low = 0;
-    let high = this.#starts.length;
-    while (low < high) {
-      const mid = (low + high) >>> 1;
-      if ((this.#starts[mid] ?? 0n) < start) low = mid + 1;
-      else high = mid;
-    }
-    return low;
-  }
-
-  #overlapping(range: Range): DmaMap[] {
-    const found: DmaMap[] = [];
-    for (let i = Math.max(0, this.#indexOf(range.start) - 1); i < this.#starts.length; i++) {
-      const map = this.#maps.get(this.#starts[i] ?? 0n);
-      if (map === undefined || map.range.start > range.end) break;
-      if (overlaps(map.range, range)) found.push(map);
-    }
-    return found;
+  #remove(map: DmaMap): void {
+    this.#maps.delete(map);
+    this.#ram.removed(map);
   }
 }

@@ -78,21 +78,43 @@ describe('maps of guest memory', () => {
     expect(sys.open.size).toBe(0);
   });
 
-  test('several functions tell the same; when the first goes, nothing changes', () => {
+  test('several functions tell the same: memory is there while one of them has it', () => {
     const { sys, memory, ram } = ramRig();
     const fd = sys.file(MIB, 'ram');
     const clients = [ram.open(), ram.open(), ram.open()];
     for (const client of clients) client.map(at(0n, 0x10_0000n), fd);
     expect(memory.windows()).toHaveLength(1);
-    clients[1]?.unmapAll();
-    expect(memory.windows()).toHaveLength(1);
+    // The first is pulled: it unmaps, then its connection goes.
+    expect(clients[0]?.unmap(0n, 0x10_0000n)).toBe(0);
+    expect(memory.readU8(0, 0xf_ffff)).toBe(0);
     clients[0]?.close();
-    expect(memory.windows()).toHaveLength(0);
-    clients[1]?.map(at(0n, 0x8_0000n), fd);
     clients[1]?.close();
     expect(memory.windows()).toHaveLength(1);
     clients[2]?.close();
     expect([memory.windows().length, sys.mapped.size]).toEqual([0, 0]);
+  });
+
+  test('while a change goes from function to function, the oldest is right', () => {
+    const { sys, memory, ram } = ramRig();
+    const fd = sys.file(MIB, 'ram');
+    const [old, young] = [ram.open(), ram.open()];
+    const whole = at(0n, 0x10_0000n);
+    young.map(whole, fd);
+    old.map(whole, fd);
+    // Shadow RAM that may only be read from now on.
+    old.unmap(0n, 0x10_0000n);
+    expect(memory.writeU8(0, 0xc_0000, 1)).toBe(true);
+    old.map(at(0n, 0xc_0000n), fd);
+    old.map(at(0xc_0000n, 0x4_0000n, 0xc_0000n, 1), fd);
+    expect(memory.writeU8(0, 0xc_0000, 2)).toBe(false);
+    expect(memory.readU8(0, 0xc_0000)).toBe(1);
+    young.unmap(0n, 0x10_0000n);
+    young.map(at(0n, 0xc_0000n), fd);
+    young.map(at(0xc_0000n, 0x4_0000n, 0xc_0000n, 1), fd);
+    expect(memory.windows()).toHaveLength(2);
+    old.close();
+    expect(memory.windows()).toHaveLength(2);
+    expect(memory.writeU8(0, 0xc_0000, 2)).toBe(false);
   });
 
   test('each change of the table moves the epoch', () => {
