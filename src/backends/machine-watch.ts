@@ -155,8 +155,7 @@ export class MachineWatch {
     virt: Range,
   ): string | undefined {
     const { state, translation } = device;
-    const members = listDomains(state).find(({ id }) => id === domain)?.endpoints ?? [];
-    for (const id of members) {
+    for (const { id } of state.domains.get(domain)?.endpoints ?? []) {
       const unit = this.#unitOf(viommu.id, id);
       for (const address of samples(virt, viommu.granule)) {
         for (const access of [ACCESS_READ, ACCESS_WRITE]) {
