@@ -11,3 +11,10 @@ export { emulatorPreflight } from './emulator-preflight.ts';
 export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';
 export type { VfioUserBackendOptions } from './qemu-vfio-user-prepare.ts';
 export { serveTopology, type ServedTopology, type ServeTopologyOptions } from './serve-topology.ts';
+export {
+  foreignGuest,
+  judgeConsole,
+  writeForeignDisks,
+  type ForeignGuest,
+  type ForeignOptions,
+} from './foreign.ts';

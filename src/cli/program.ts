@@ -10,6 +10,7 @@ import { registerDoctor } from './commands/doctor.ts';
 import { registerImport } from './commands/import.ts';
 import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
+import { registerJudge } from './commands/judge.ts';
 import { registerMatrix } from './commands/matrix.ts';
 import { registerQemu } from './commands/qemu.ts';
 import { registerServe } from './commands/serve.ts';
@@ -37,6 +38,7 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
   registerGraph(program, context);
   registerBoot(program, context);
   registerMatrix(program, context);
+  registerJudge(program, context);
   registerInspect(program, context);
   registerExplain(program, context);
   registerTrace(program, context);

@@ -3,10 +3,13 @@ import { DEFAULT_SERIES, fetchGuest, genericInitramfs, type Guest } from '../../
 import { guestArch } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { Progress } from '../progress.ts';
+import { registerGuestExport } from './guest-export.ts';
 
 /** `viommu-topo guest`: stock kernels and userspace. */
-export function registerGuest(program: Command, { io }: CommandContext): void {
+export function registerGuest(program: Command, context: CommandContext): void {
+  const { io } = context;
   const guest = program.command('guest').description('stock kernels to boot with');
+  registerGuestExport(guest, context);
   guest
     .command('fetch')
     .description('bring a stock Debian kernel, its modules and a userspace into the cache')

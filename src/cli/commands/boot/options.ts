@@ -3,9 +3,9 @@ import { bytes, count, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
 
 /** Forms of a verdict, the default first. */
-const FORMATS = ['text', 'json', 'junit', 'tap'] as const;
+export const VERDICT_FORMATS = ['text', 'json', 'junit', 'tap'] as const;
 
-export type VerdictFormat = (typeof FORMATS)[number];
+export type VerdictFormat = (typeof VERDICT_FORMATS)[number];
 
 /** What the command line of `boot` says. Plain data: workers get a copy. */
 export interface BootOptions {
@@ -61,7 +61,7 @@ export function addBootOptions(command: Command): Command {
     .option('--realtime', 'emulator: the guest’s clock is the wall’s, and sleeps take their time')
     .option('--console', 'emulator: a shell in the guest after its checks; Ctrl-] leaves it')
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')
-    .addOption(choice('--format <format>', 'of the verdict', FORMATS))
+    .addOption(choice('--format <format>', 'of the verdict', VERDICT_FORMATS))
     .option('-o, --output <file>', 'write the verdict there, the text still to the terminal')
     .option('--verbose', 'every item of every promise')
     .option('--trace <file>', 'write every event there: JSON lines, or FILE.perfetto.json')
