@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { BytesOut, PatternOut, type OutState, type OutStream } from './out-stream.ts';
+import { countLine, Transfer, type TransferState } from './transfer.ts';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from '../../spec/ip.ts';
 
 /** A segment, its checksum verified. */
@@ -36,9 +37,7 @@ export interface TcpState {
   readonly window: number;
   readonly mss: number;
   readonly out: OutState;
-  /** The first line of a transfer, and what came of it. */
-  readonly asked: string;
-  readonly wants: { readonly send?: number } | undefined;
+  readonly transfer: TransferState;
   readonly ended: boolean;
   readonly duplicates: number;
   readonly bytes: number;
@@ -47,9 +46,6 @@ export interface TcpState {
 
 /** Bytes that wait to be sent or acknowledged; also the window that is offered. */
 const BUFFER = 0xffff;
-/** Longest line that a transfer is asked with, and most bytes it moves. */
-const QUESTION_MAX = 20;
-const TRANSFER_MAX = 2 ** 40;
 /** Data of the largest frame that a guest takes: an IPv4 packet of 64 KiB, without headers. */
 const LARGE_DATA = 0xffff - 60;
 const MSS_OURS = 1460;
@@ -81,9 +77,7 @@ export class TcpConnection {
   #mss: number;
   /** From `#unacknowledged` on. */
   #out: OutStream = new BytesOut();
-  #asked = '';
-  /** Bytes that a transfer is to swallow; empty while it sends; undefined while it is asked. */
-  #wants: { readonly send?: number } | undefined;
+  #transfer = new Transfer();
   #duplicates = 0;
   /** The other side has closed. */
   #ended = false;
@@ -152,8 +146,7 @@ export class TcpConnection {
       window: this.#window,
       mss: this.#mss,
       out: this.#out.snapshot(),
-      asked: this.#asked,
-      wants: this.#wants,
+      transfer: this.#transfer.snapshot(),
       ended: this.#ended,
       duplicates: this.#duplicates,
       bytes: this.bytes,
@@ -183,8 +176,7 @@ export class TcpConnection {
     this.#window = state.window;
     this.#mss = state.mss;
     this.#out = 'bytes' in state.out ? new BytesOut(state.out) : new PatternOut(state.out);
-    this.#asked = state.asked;
-    this.#wants = state.wants;
+    this.#transfer = new Transfer(state.transfer);
     this.#ended = state.ended;
     this.#duplicates = state.duplicates;
     this.bytes = state.bytes;
@@ -237,9 +229,9 @@ export class TcpConnection {
     const fresh = data.subarray(known, known + this.#room());
     const open = this.phase === 'established';
     if (open && this.service === 'echo') this.#append(fresh);
-    else if (open && this.service === 'transfer') this.#transfer(fresh);
+    else if (open && this.service === 'transfer') this.#move(fresh);
     else if (open) this.checksum = crc32(fresh, this.checksum);
-    if (open && this.service !== 'transfer') this.bytes += fresh.length;
+    if (open) this.bytes += fresh.length;
     this.#receiveNext = (this.#receiveNext + fresh.length) >>> 0;
     if ((flags & TCP_FIN) === 0 || known + fresh.length < data.length) return;
     this.#receiveNext = (this.#receiveNext + 1) >>> 0;
@@ -250,44 +242,21 @@ export class TcpConnection {
     if (this.service === 'sink') this.#conclude();
   }
 
+  #move(data: Uint8Array): void {
+    const answer = this.#transfer.take(data);
+    if (answer === undefined) return;
+    this.#out = answer;
+    this.phase = 'closing';
+  }
+
   #append(data: Uint8Array): void {
     if (data.length > 0 && this.#out instanceof BytesOut) this.#out.append(data);
-  }
-
-  /** The first line says what is wanted, `take COUNT` or `send COUNT`; the rest is what is sent. */
-  #transfer(data: Uint8Array): void {
-    let rest = data;
-    if (this.#wants === undefined) {
-      const room = QUESTION_MAX - this.#asked.length;
-      const line = Buffer.from(data.subarray(0, room)).toString('latin1');
-      const end = line.indexOf('\n');
-      this.#asked += end < 0 ? line : line.slice(0, end);
-      if (end < 0 && line.length < room) return;
-      this.#begin();
-      rest = data.subarray(end + 1);
-    }
-    const { send = 0 } = this.#wants ?? {};
-    if (this.phase !== 'established') return;
-    const counted = rest.subarray(0, send - this.bytes);
-    this.checksum = crc32(counted, this.checksum);
-    this.bytes += counted.length;
-    if (this.bytes === send) this.#conclude();
-  }
-
-  #begin(): void {
-    const [, verb, digits = '0'] = /^(send|take) (\d{1,13})$/u.exec(this.#asked) ?? [];
-    const count = Math.min(Number(digits), TRANSFER_MAX);
-    this.#wants = verb === 'send' ? { send: count } : {};
-    if (verb === 'send') return;
-    this.#out = new PatternOut({ at: 0, left: verb === 'take' ? count : 0 });
-    this.phase = 'closing';
   }
 
   /** The last line of who swallowed what it got. */
   #conclude(): void {
     this.phase = 'closing';
-    const sum = this.checksum.toString(16).padStart(8, '0');
-    this.#append(Buffer.from(`${this.bytes} ${sum}\n`));
+    this.#append(countLine(this.bytes, this.checksum));
   }
 
   #room(): number {
