@@ -59,6 +59,8 @@ Examples:
   viommu-topo build topologies/its.yaml -o out   device tree, ACPI tables, boot.sh
   viommu-topo boot topologies/its.yaml           a stock guest, and a verdict
   viommu-topo inspect out/topology.dtb           anyone's tree or table, as a table or as YAML
+  viommu-topo explain topologies/its.yaml disk0  why Linux puts it behind a vIOMMU, or does not
+  viommu-topo debug run/socket                   look into a boot --debug run/socket
 
 Exit codes: 0 fine; 1 the guest did not show what the topology promises; 2 a file or argument is
 wrong; 3 the machine lacks something; 70 a mistake of viommu-topo.`,
