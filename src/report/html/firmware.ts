@@ -81,7 +81,8 @@ function diffHtml(name: string, passed: string, seen: string, good: boolean): st
   ]);
   const rest = lines.length - DIFF_MAX;
   const more = rest > 0 ? [`<span class="hunk">and ${rest} more lines</span>`] : [];
-  const body = [...lines.slice(0, DIFF_MAX), ...more].join('\n');
+  // Each line is a block of its own.
+  const body = [...lines.slice(0, DIFF_MAX), ...more].join('');
   return `<details class="source"${good ? '' : ' open'}><summary>${title}</summary><pre class="diff" tabindex="0" role="region" aria-label="Difference of ${text(name)}">${body}</pre></details>`;
 }
 
