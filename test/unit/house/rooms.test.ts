@@ -39,6 +39,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   guest: ['bytes', 'spec'],
   qemu: ['bytes', 'spec', 'acpi', 'topology', 'firmware', 'guest'],
   scenario: ['bytes', 'spec', 'topology'],
+  matchers: ['scenario', 'report'],
   vmm: ['bytes', 'spec', 'topology', 'firmware', 'qemu'],
   backends: [
     'debug',
