@@ -160,6 +160,13 @@ export const PASSTHROUGH: InputRule = rule(
   'put the device behind a vIOMMU, or widen what its host can map',
 );
 
+export const GUEST_DRIVER: InputRule = rule(
+  'guest-driver',
+  'only a dma-engine behind a vIOMMU, alone in its slot, is handed to a program in the guest',
+  'the program knows no other device, VFIO no device without an IOMMU, and it takes groups as a whole',
+  'make it a dma-engine in a slot of its own, or leave `guest-driver` out',
+);
+
 export const HOST_VIOMMU_UNSTATED: InputRule = rule(
   'host-viommu-unstated',
   'with several vIOMMUs (or doorbells) each host says which one is its own',
@@ -218,6 +225,7 @@ export const RESOLVE_RULES: readonly InputRule[] = [
   ENDPOINT_ID_RANGE,
   NOT_TRANSLATED,
   PASSTHROUGH,
+  GUEST_DRIVER,
   HOST_VIOMMU_UNSTATED,
   BOARD_LACKS,
   REGION_SCOPE,

@@ -4,7 +4,7 @@ import type { Model } from '../model.ts';
 import type { TopologyInput } from '../schema/topology.ts';
 import type { DataNode } from '../source/node.ts';
 import { BOARDS } from './boards.ts';
-import { checkChecks } from './checks.ts';
+import { checkChecks, checkGuestDrivers } from './checks.ts';
 import { checkConflicts } from './conflicts.ts';
 import { Context } from './context.ts';
 import { resolveCoverage } from './coverage.ts';
@@ -70,5 +70,6 @@ export function resolve(
   checkConflicts(context, model);
   checkPassthrough(context, model);
   checkChecks(context, model);
+  checkGuestDrivers(context, model);
   return { model, diagnostics: context.diagnostics, partial: context.partial };
 }
