@@ -180,6 +180,8 @@ const FLOAT: readonly Form[] = [
   form('00011110 0x1 mmmmm 100010 nnnnn ddddd', 16, 5, 0),
   form('00011110 0x1 0000xx 10000 nnnnn ddddd', 5, 0),
   form('00011110 001 000101 10000 nnnnn ddddd', 5, 0),
+  form('00011110 0x1 000111 10000 nnnnn ddddd', 5, 0),
+  form('00011110 111 00010x 10000 nnnnn ddddd', 5, 0),
   form('00011110 011 000100 10000 nnnnn ddddd', 5, 0),
   form('00011110 0x1 001xxx 10000 nnnnn ddddd', 5, 0),
   form('00011110 0x1 mmmmm 001000 nnnnn x0000', 16, 5),
@@ -196,6 +198,15 @@ const FLOAT: readonly Form[] = [
   form('10011110 101 01 11x 000000 nnnnn ddddd', 5, 0),
   form('x0011110 0x0 00 01x 1xxxxx nnnnn ddddd', 5, 0),
   form('x0011110 0x0 11 00x 1xxxxx nnnnn ddddd', 5, 0),
+  // Estimates and steps, scalar and vector; FMULX; FCVTL, FCVTN, FCVTXN.
+  form('01x11110 1x1 00001 110110 nnnnn ddddd', 5, 0),
+  form('01011110 1x1 00001 111110 nnnnn ddddd', 5, 0),
+  form('0xx01110 1x1 00001 110x10 nnnnn ddddd', 5, 0),
+  form('0x001110 xx1 mmmmm 111111 nnnnn ddddd', 16, 5, 0),
+  form('01011110 xx1 mmmmm 111111 nnnnn ddddd', 16, 5, 0),
+  form('0x001110 0x1 mmmmm 110111 nnnnn ddddd', 16, 5, 0),
+  form('0x001110 0x1 00001 011x10 nnnnn ddddd', 5, 0),
+  form('0x101110 011 00001 011010 nnnnn ddddd', 5, 0),
 ];
 
 const VECTOR: readonly Form[] = [

@@ -115,18 +115,13 @@ export function stopAt(reason: u32, insn: u32, ip: u32): void {
   store<u32>(EVENT, EVENT_STOP);
 }
 
-/** Floating point and vectors, data processing: what is missing there may well be allocated. */
-function mayBeGap(insn: u32): bool {
-  return (insn & 0x0e000000) == 0x0e000000;
-}
-
 /**
  * An instruction that is not in the set. Of a program it is UNDEFINED, as the ID registers announce
- * nothing beyond Armv8.0 and everything of that is there but for gaps among the vectors. Those, and
- * all that a kernel executes, stop the machine. Answers false: the loop must be left.
+ * nothing beyond Armv8.0, and all of that is there. What a kernel executes stops the machine. Answers
+ * false: the loop must be left.
  */
 export function refuse(insn: u32, ip: u32): bool {
-  if (load<u32>(EL) == 0 && !mayBeGap(insn)) undefined_(ip);
+  if (load<u32>(EL) == 0) undefined_(ip);
   else stopAt(STOP_UNSUPPORTED, insn, ip);
   return false;
 }

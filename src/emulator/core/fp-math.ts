@@ -18,6 +18,8 @@ export const FP_MAXNM: u32 = 6;
 export const FP_MINNM: u32 = 7;
 export const FP_NMUL: u32 = 8;
 export const FP_ABD: u32 = 9;
+/** FMULX: zero times infinity is 2. */
+export const FP_MULX: u32 = 10;
 
 /** @inline */
 function single(bits: u64): f32 {
@@ -96,8 +98,17 @@ export function fp2(op: u32, size: u32, a: u64, b: u64): u64 {
   let bits: u64;
   if (size == 2) bits = <u64>reinterpret<u32>(arithmetic<f32>(kind, single(first), single(second)));
   else bits = reinterpret<u64>(arithmetic<f64>(kind, double(first), double(second)));
-  if (isNan(size, bits)) bits = defaultNan(size);
+  if (isNan(size, bits)) {
+    if (op == FP_MULX)
+      return signOfProduct(size, a, b) | (size == 2 ? 0x40000000 : 0x4000000000000000);
+    bits = defaultNan(size);
+  }
   return nanEnd(op, size, bits);
+}
+
+function signOfProduct(size: u32, a: u64, b: u64): u64 {
+  const product = a ^ b;
+  return product ^ absolute(size, product);
 }
 
 /** FNMUL negates and FABD takes the magnitude of whatever came out, NaNs included. */

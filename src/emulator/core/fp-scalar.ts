@@ -1,6 +1,7 @@
-/** Scalar floating point (Arm ARM C4.1, Scalar floating-point). Half precision is not here. */
+/** Scalar floating point (Arm ARM C4.1, Scalar floating-point). Half precision is only converted. */
 import { getW, getX, holds, rd, rn, setNzcv, setX } from './fields.ts';
 import { fusedMultiplyAdd } from './fp-fused.ts';
+import { fromHalf, toHalf } from './fp-half.ts';
 import {
   absolute,
   convertSize,
@@ -33,7 +34,7 @@ export function fpScalar(insn: u32): bool {
   if ((insn & 0xfc00) == 0) return integer(insn);
   if (insn & 0x80000000) return false;
   const size = sizeOf(insn);
-  if (size == 0) return false;
+  if (size == 0) return fromHalfScalar(insn);
   switch ((insn >>> 10) & 3) {
     case 1:
       return conditionalCompare(insn, size);
@@ -50,6 +51,14 @@ export function fpScalar(insn: u32): bool {
       if (insn & 0x2000) return compare(insn, size);
       return (insn & 0x4000) != 0 && oneSource(insn, size);
   }
+}
+
+/** FCVT of half precision, the only instruction for it. */
+function fromHalfScalar(insn: u32): bool {
+  const kind = insn & 0xfffffc00;
+  if (kind != 0x1ee24000 && kind != 0x1ee2c000) return false;
+  const to: u32 = kind == 0x1ee24000 ? 2 : 3;
+  return setScalar(vd(insn), to, fromHalf(to, lane(vn(insn), 1, 0)));
 }
 
 function immediate(insn: u32, size: u32): bool {
@@ -109,6 +118,9 @@ function oneSource(insn: u32, size: u32): bool {
   else if ((opcode == 4 && size == 3) || (opcode == 5 && size == 2)) {
     to = opcode == 4 ? 2 : 3;
     value = convertSize(size, a);
+  } else if (opcode == 7) {
+    to = 1;
+    value = toHalf(size, a);
   } else if (opcode >= 8 && opcode <= 15 && opcode != 13) {
     value = roundToIntegral(size, a, frintMode(opcode - 8));
   } else return false;

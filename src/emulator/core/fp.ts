@@ -1,13 +1,14 @@
 /** Floating point and Advanced SIMD: whether they may be used, and where instructions go. */
 import { EL, FEATURE_FP, FEATURES, SR_CPACR } from './layout.ts';
-import { EC_FP_ACCESS, pcBefore, refuse, takeException, undefined_ } from './exception.ts';
+import { EC_FP_ACCESS, pcBefore, refuse, takeException } from './exception.ts';
 import { fpMemory } from './fp-memory.ts';
 import { fpScalar, fpThreeSource } from './fp-scalar.ts';
 import { simdCopy, simdImmediate, simdPermute, simdTable, simdExtract } from './simd-copy.ts';
 import { simdIndexed } from './simd-indexed.ts';
 import { simdShift } from './simd-shift.ts';
 import { threeDifferent, threeSame } from './simd-three.ts';
-import { acrossLanes, pairwiseScalar, twoMisc } from './simd-two.ts';
+import { acrossLanes, pairwiseScalar } from './simd-across.ts';
+import { twoMisc } from './simd-two.ts';
 import { sysreg } from './walk.ts';
 
 /** ISS of a trapped access: CV set, COND always. */
@@ -18,9 +19,7 @@ function allowed(insn: u32, ip: u32): bool {
   const el = load<u32>(EL);
   if (!(load<u32>(FEATURES) & FEATURE_FP)) {
     // At EL1 it is a kernel that did not look at ID_AA64PFR0_EL1.
-    if (el == 0) undefined_(ip);
-    else refuse(insn, ip);
-    return false;
+    return refuse(insn, ip);
   }
   const enable = (<u32>(sysreg(SR_CPACR) >> 20)) & 3;
   if (enable == 3 || (enable == 1 && el == 1)) return true;
@@ -63,7 +62,8 @@ function dispatch(insn: u32): bool {
   if (insn & 0x8000) return false;
   if (insn & 0x400) return (insn & 0xc00000) == 0 && simdCopy(insn, scalar);
   if (scalar) return false;
-  if (insn & 0x800) return (insn & 0x20000000) == 0 && simdPermute(insn);
-  if (insn & 0xc00000) return false;
-  return insn & 0x20000000 ? simdExtract(insn) : simdTable(insn);
+  // EXT has an immediate in bits 14 to 11.
+  if (insn & 0x20000000) return (insn & 0xc00000) == 0 && simdExtract(insn);
+  if (insn & 0x800) return simdPermute(insn);
+  return (insn & 0xc00000) == 0 && simdTable(insn);
 }

@@ -1,4 +1,5 @@
-/** Floating-point lanes: operations of three registers. Estimates (FRECPS …) are not here. */
+/** Floating-point lanes: operations of three registers. */
+import { refine } from './fp-estimate.ts';
 import { fusedMultiplyAdd } from './fp-fused.ts';
 import {
   absolute,
@@ -11,6 +12,7 @@ import {
   FP_MIN,
   FP_MINNM,
   FP_MUL,
+  FP_MULX,
   FP_SUB,
   negate,
   wide,
@@ -36,7 +38,8 @@ function plainKind(opcode: u32, u: bool, a: bool): u32 {
       if (u) return a ? FP_ABD : FP_ADD;
       return a ? FP_SUB : FP_ADD;
     case 27:
-      return u && !a ? FP_MUL : NONE;
+      if (a) return NONE;
+      return u ? FP_MUL : FP_MULX;
     case 30:
       return a ? FP_MIN : FP_MAX;
     case 31:
@@ -58,11 +61,12 @@ export function fpThreeSame(insn: u32, scalar: bool): bool {
   const isPairwise = u && (opcode == 24 || opcode == 30 || (opcode == 26 && !a));
   const isCompare = opcode == 28 || (opcode == 29 && u);
   const isFused = opcode == 25 && !u;
+  const isStep = opcode == 31 && !u;
   const kind = plainKind(opcode, u, a);
-  // FCMEQ has no form with bit 23 set; scalar: compares and FABD only.
+  // FCMEQ has no form with bit 23 set; scalar: compares, FABD, FMULX and steps.
   if (isCompare && !u && a) return false;
-  if (!isCompare && !isFused && kind == NONE) return false;
-  if (scalar && !isCompare && kind != FP_ABD) return false;
+  if (!isCompare && !isFused && !isStep && kind == NONE) return false;
+  if (scalar && !isCompare && !isStep && kind != FP_ABD && kind != FP_MULX) return false;
   const half = count >>> 1;
   begin();
   for (let n: u32 = 0; n < count; n++) {
@@ -77,7 +81,8 @@ export function fpThreeSame(insn: u32, scalar: bool): bool {
     if (isFused) {
       if (a) x = negate(size, x);
       result(size, n, fusedMultiplyAdd(size, lane(vd(insn), size, n), x, y));
-    } else if (isCompare) {
+    } else if (isStep) result(size, n, refine(a, size, x, y));
+    else if (isCompare) {
       if (opcode == 29) {
         x = absolute(size, x);
         y = absolute(size, y);

@@ -1,6 +1,6 @@
 /** Advanced SIMD by element: one lane of Vm with every lane of Vn (Arm ARM C4.1). */
 import { fusedMultiplyAdd } from './fp-fused.ts';
-import { fp2, FP_MUL, negate } from './fp-math.ts';
+import { fp2, FP_MUL, FP_MULX, negate } from './fp-math.ts';
 import { begin, finish, lane, laneS, laneU, result, vd, vn, vreg } from './lanes.ts';
 import { doubleHigh, doubleLongInto } from './simd-saturate.ts';
 import { long } from './simd-three.ts';
@@ -63,9 +63,10 @@ function doubling(insn: u32, scalar: bool, size: u32, opcode: u32, b: u64): bool
   return finish(vd(insn));
 }
 
-/** FMLA, FMLS, FMUL. */
+/** FMLA, FMLS, FMUL, FMULX. */
 function fpIndexed(insn: u32, scalar: bool, opcode: u32, u: bool): bool {
-  if (u || (insn & 0x800000) == 0) return false;
+  // FMULX is FMUL with U.
+  if ((u && opcode != 9) || (insn & 0x800000) == 0) return false;
   const size: u32 = insn & 0x400000 ? 3 : 2;
   const high = (insn >>> 11) & 1;
   const low = (insn >>> 21) & 1;
@@ -78,7 +79,7 @@ function fpIndexed(insn: u32, scalar: bool, opcode: u32, u: bool): bool {
   for (let n: u32 = 0; n < count; n++) {
     let a = lane(vn(insn), size, n);
     if (opcode == 9) {
-      result(size, n, fp2(FP_MUL, size, a, b));
+      result(size, n, fp2(u ? FP_MULX : FP_MUL, size, a, b));
       continue;
     }
     if (opcode == 5) a = negate(size, a);

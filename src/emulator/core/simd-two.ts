@@ -1,14 +1,16 @@
-/** Advanced SIMD with two registers, and across lanes (Arm ARM C4.1). */
+/** Advanced SIMD with two registers (Arm ARM C4.1). */
+import {
+  exponentEstimate,
+  integerEstimate,
+  reciprocalEstimate,
+  rootEstimate,
+} from './fp-estimate.ts';
+import { fromHalf, toHalf, toSingleOdd } from './fp-half.ts';
 import {
   absolute,
   convertSize,
-  fp2,
-  FP_ADD,
-  FP_MAX,
-  FP_MAXNM,
-  FP_MIN,
-  FP_MINNM,
   fromInteger,
+  isNan,
   negate,
   rounded,
   ROUND_AWAY,
@@ -23,7 +25,7 @@ import { compareLanes } from './simd-fp.ts';
 import { addMixed, narrowSaturating, negateSaturating } from './simd-saturate.ts';
 import { keepLower } from './simd-three.ts';
 
-/** False for what is not in the set: estimates, FCVTXN, half precision. */
+/** False for what is unallocated. */
 export function twoMisc(insn: u32, scalar: bool): bool {
   const size = (insn >>> 22) & 3;
   const opcode = (insn >>> 12) & 31;
@@ -159,7 +161,11 @@ function floating(insn: u32, scalar: bool, opcode: u32, u: bool): bool {
   const size: u32 = insn & 0x400000 ? 3 : 2;
   const a = (insn & 0x800000) != 0;
   const whole = (insn & 0x40000000) != 0;
+  if (opcode == 22 && u) return !a && size == 3 && convertOdd(insn, scalar);
   if (opcode == 22 || opcode == 23) return !scalar && !u && !a && convertLanes(insn, opcode, size);
+  if (opcode == 28 && a) return !scalar && size == 2 && estimateLanes(insn, u, whole);
+  if (opcode == 31 && a && !u)
+    return scalar && setScalar(vd(insn), size, exponentEstimate(size, lane(vn(insn), size, 0)));
   if (!scalar && size == 3 && !whole) return false;
   const kind = (u ? 64 : 0) | (a ? 32 : 0) | opcode;
   if (!isFloating(kind) || (scalar && !isScalarFloating(opcode))) return false;
@@ -196,8 +202,9 @@ function isFloating(kind: u32): bool {
     case 26:
       return true;
     case 28:
-    case 29:
       return !a;
+    case 29:
+      return true;
     case 31:
       return u && a;
     default:
@@ -228,6 +235,7 @@ function floatLane(kind: u32, size: u32, value: u64): u64 {
     case 28:
       return toInteger(rounded(valueOf(size, value), ROUND_AWAY), u, size == 3);
     case 29:
+      if (a) return u ? rootEstimate(size, value) : reciprocalEstimate(size, value);
       if (size == 2 && !u) return fromInteger(2, <u64>(<i64>(<i32>value)), false, 0);
       return fromInteger(size, value, u, 0);
     default:
@@ -235,11 +243,17 @@ function floatLane(kind: u32, size: u32, value: u64): u64 {
   }
 }
 
-/** FCVTN, FCVTL between 32 and 64 bits; those with 16 bits are not here. */
+/** FCVTN, FCVTL: between 32 and 64 bits, or 16 and 32. */
 function convertLanes(insn: u32, opcode: u32, size: u32): bool {
-  if (size != 3) return false;
   const upper = (insn & 0x40000000) != 0;
   begin();
+  if (size == 2) {
+    for (let n: u32 = 0; n < 4; n++) {
+      if (opcode == 23) result(2, n, fromHalf(2, lane(vn(insn), 1, upper ? n + 4 : n)));
+      else result(1, upper ? n + 4 : n, toHalf(2, lane(vn(insn), 2, n)));
+    }
+    return opcode == 23 ? finish(vd(insn)) : keepLower(insn, upper);
+  }
   if (opcode == 23) {
     for (let n: u32 = 0; n < 2; n++)
       result(3, n, convertSize(2, lane(vn(insn), 2, upper ? n + 2 : n)));
@@ -250,54 +264,22 @@ function convertLanes(insn: u32, opcode: u32, size: u32): bool {
   return keepLower(insn, upper);
 }
 
-/** ADDV, SMAXV …, SADDLV, UADDLV, FMAXV … */
-export function acrossLanes(insn: u32): bool {
-  const size = (insn >>> 22) & 3;
-  const opcode = (insn >>> 12) & 31;
-  const u = (insn & 0x20000000) != 0;
-  const whole = (insn & 0x40000000) != 0;
-  if (opcode == 12 || opcode == 15) return floatAcross(insn, opcode, u, whole);
-  if (size == 3 || (size == 2 && !whole)) return false;
-  const isLong = opcode == 3;
-  const isSum = opcode == 27 && !u;
-  if (!isLong && !isSum && opcode != 10 && opcode != 26) return false;
-  const count: u32 = (whole ? 16 : 8) >>> size;
-  let total = laneU(vn(insn), size, 0, u);
-  for (let n: u32 = 1; n < count; n++) {
-    const value = laneU(vn(insn), size, n, u);
-    const less = u ? value < total : <i64>value < <i64>total;
-    if (isLong || isSum) total += value;
-    else if (opcode == 26 ? less : !less) total = value;
+/** FCVTXN */
+function convertOdd(insn: u32, scalar: bool): bool {
+  const upper = !scalar && (insn & 0x40000000) != 0;
+  const count: u32 = scalar ? 1 : 2;
+  begin();
+  for (let n: u32 = 0; n < count; n++) {
+    const bits = lane(vn(insn), 3, n);
+    result(2, upper ? n + 2 : n, isNan(3, bits) ? convertSize(3, bits) : toSingleOdd(bits));
   }
-  return setScalar(vd(insn), isLong ? size + 1 : size, total);
+  return keepLower(insn, upper);
 }
 
-/** FMAXNMV, FMINNMV, FMAXV, FMINV: neighbours first. */
-function floatAcross(insn: u32, opcode: u32, u: bool, whole: bool): bool {
-  if (!u || !whole || insn & 0x400000) return false;
-  const least = (insn & 0x800000) != 0;
-  const kind = opcode == 12 ? (least ? FP_MINNM : FP_MAXNM) : least ? FP_MIN : FP_MAX;
-  const v = vn(insn);
-  const low = fp2(kind, 2, lane(v, 2, 0), lane(v, 2, 1));
-  const high = fp2(kind, 2, lane(v, 2, 2), lane(v, 2, 3));
-  return setScalar(vd(insn), 2, fp2(kind, 2, low, high));
-}
-
-/** ADDP (scalar), FADDP, FMAXP …: both lanes of one register. */
-export function pairwiseScalar(insn: u32): bool {
-  const opcode = (insn >>> 12) & 31;
-  const u = (insn & 0x20000000) != 0;
-  const v = vn(insn);
-  if (!u) {
-    if (opcode != 27 || ((insn >>> 22) & 3) != 3) return false;
-    return setScalar(vd(insn), 3, load<u64>(v) + load<u64>(v, 8));
-  }
-  const size: u32 = insn & 0x400000 ? 3 : 2;
-  const least = (insn & 0x800000) != 0;
-  let kind: u32;
-  if (opcode == 13 && !least) kind = FP_ADD;
-  else if (opcode == 12) kind = least ? FP_MINNM : FP_MAXNM;
-  else if (opcode == 15) kind = least ? FP_MIN : FP_MAX;
-  else return false;
-  return setScalar(vd(insn), size, fp2(kind, size, lane(v, size, 0), lane(v, size, 1)));
+/** URECPE, URSQRTE. */
+function estimateLanes(insn: u32, root: bool, whole: bool): bool {
+  const count: u32 = whole ? 4 : 2;
+  begin();
+  for (let n: u32 = 0; n < count; n++) result(2, n, integerEstimate(lane(vn(insn), 2, n), root));
+  return finish(vd(insn));
 }

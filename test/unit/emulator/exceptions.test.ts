@@ -71,14 +71,19 @@ describe('exceptions', () => {
     ['ADD w0, w1, w2, LSL #32', 0x0b02_8020],
     ['BRAA x0, x1', 0xd71f_0801],
     ['MSR PAN, #1', 0xd500_419f],
+    ['FADD h0, h0, h0 (FP16)', 0x1ee0_2800],
+    ['SHA1C q0, s0, v0.4s', 0x5e00_0000],
+    ['PMULL v4.1q, v12.1d, v30.1d', 0x0efe_e184],
   ])('%s: UNDEFINED at EL0, stops the machine at EL1', (_, word) => {
-    const user = bareCore(module, [A64.ERET, word]);
+    const user = bareCore(module, [A64.ERET, word], true);
+    setSysreg(user, layout.SR_CPACR, 3n << 20n);
     toEl0(user, RAM + 4n);
     expect(user.run(10)).toBe(layout.STOP_HVC);
     expect(syndrome(user)).toEqual([0, 0]);
     expect(sysreg(user, layout.SR_ELR)).toBe(RAM + 4n);
 
-    const kernel = bareCore(module, [word]);
+    const kernel = bareCore(module, [word], true);
+    setSysreg(kernel, layout.SR_CPACR, 3n << 20n);
     expect(kernel.run(10)).toBe(layout.STOP_UNSUPPORTED);
     expect(kernel.stopWord).toBe(word);
     expect(kernel.pc).toBe(RAM);
