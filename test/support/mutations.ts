@@ -4,6 +4,7 @@ import {
   TRANSLATED,
   TRANSLATION_FAULT,
 } from '../../src/memory/index.ts';
+import { HostPort, type PortOutcome } from '../../src/host-iommu/index.ts';
 import type { Endpoint } from '../../src/iommu/endpoint.ts';
 import { MappingTree } from '../../src/iommu/mapping-tree.ts';
 import { RegionSet } from '../../src/iommu/regions.ts';
@@ -201,6 +202,26 @@ export const MUTATIONS: readonly Mutation[] = [
         request.domain = 0;
         return before(context, request);
       }),
+  },
+  {
+    rule: 'relay: the host keeps what the guest unmaps',
+    topology: 'passthrough',
+    breaks: 'host-follows',
+    plant: () => swap(HostPort.prototype, 'unmap', () => () => 'ok'),
+  },
+  {
+    rule: 'relay: the host lets write what may be read',
+    topology: 'passthrough',
+    breaks: 'host-follows',
+    plant: () =>
+      swap(
+        HostPort.prototype,
+        'map',
+        (before) =>
+          function map(this: HostPort, iova, physical, flags): PortOutcome {
+            return before.call(this, iova, physical, flags === 1 ? 3 : flags);
+          },
+      ),
   },
 ];
 
