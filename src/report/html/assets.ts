@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const FOLDER = fileURLToPath(new URL('../../../templates/report', import.meta.url));
 
 /** In the order in which they use each other. */
-const SCRIPTS = ['data', 'view', 'timeline', 'space', 'console', 'main'] as const;
+const SCRIPTS = ['data', 'view', 'lanes', 'timeline', 'space', 'console', 'main'] as const;
 
 export interface Assets {
   readonly style: string;

@@ -20,7 +20,10 @@ export function verdictHtml(verdict: Verdict): string {
     ...causesHtml(verdict.causes),
     ...(verdict.ending.kind === 'completed' ? [] : [endingHtml(verdict.ending)]),
     '<div class="promises">',
-    ...verdict.promises.map(promiseHtml),
+    // What is broken comes first; sorting keeps the order of the others.
+    ...verdict.promises
+      .toSorted((a, b) => Number(b.outcome === 'fail') - Number(a.outcome === 'fail'))
+      .map(promiseHtml),
     '</div>',
   ].join('\n');
 }
