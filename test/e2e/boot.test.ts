@@ -45,6 +45,8 @@ const ELSEWHERE = [
   'segments',
   'granule-64k',
   'large',
+  'several-viommus',
+  'q35-several-viommus',
 ];
 
 test('every shipped topology is in one of the lists', () => {

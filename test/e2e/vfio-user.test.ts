@@ -28,7 +28,6 @@ const ARM64 = [
   'checks',
   'lazy',
   'identity',
-  'net-transfer',
 ];
 const Q35 = [
   'q35-one-endpoint',
@@ -72,8 +71,8 @@ test('every shipped topology is held, or refused with an alternative', async () 
     const rules = [...new Set(found.map(({ rule }) => rule))];
     const expected = model.board === 'emulator' ? ['qemu-board'] : (REFUSED[name] ?? []);
     expect([name, rules]).toEqual([name, expected]);
-    // It crashes Linux 6.12, on every backend.
-    if (expected.length > 0 || name === 'direct-region') continue;
+    // One crashes Linux 6.12, on every backend; of the other there is a shorter one below.
+    if (expected.length > 0 || ['direct-region', 'net-transfer'].includes(name)) continue;
     expect([...ARM64, ...Q35]).toContain(name);
   }
 });
@@ -91,6 +90,45 @@ describe('our devices under a stock amd64 kernel in QEMU, described by our VIOT'
     const identical = verdict.promises.find(({ id }) => id === 'firmware-identical');
     expect(identical?.items.map(({ subject }) => subject)).toEqual(['VIOT']);
   });
+});
+
+test('DHCP, ping, and 8 MB each way over TCP through our NIC', async () => {
+  const text = `extends: virt-arm64
+guest: { checks: [transfer], transfer-size: 8M }
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints: [{ id: net0, at: 00:02.0, device: virtio-net }]
+`;
+  expect(shown(await boot(topology('transfer', text)))).toContain('PASS transfer');
+});
+
+test('a PC in which a disk is plugged in, and which reboots', async () => {
+  const text = `extends: q35
+guest: { checks: [hotplug, reboot] }
+pci:
+  hosts:
+    - id: pcie0
+      bridges:
+        - { id: rp1, at: 00:04.0, buses: 0x01-0x01, hotplug: true }
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 16M } }
+  - { id: disk1, at: 01:00.0, device: { kind: virtio-blk, size: 16M } }
+`;
+  const verdict = await boot(topology('q35-plugged', text));
+  expect(shown(verdict)).toContain('PASS q35-plugged');
+  expect(verdict.promises.map(({ id }) => id)).toContain('reboots');
+});
+
+test('a DMA engine that is aimed at what must fault', async () => {
+  const text = `extends: virt-arm64
+viommus: [{ id: viommu0, at: 00:01.0 }]
+endpoints:
+  - { id: disk0, at: 00:02.0, device: { kind: virtio-blk, size: 16M } }
+  - { id: dma0, at: 00:03.0, device: dma-engine }
+`;
+  const verdict = await boot(topology('aimed', text));
+  expect(shown(verdict)).toContain('PASS aimed');
+  expect(verdict.promises.map(({ id }) => id)).toContain('provoked-faults');
 });
 
 test('two vIOMMUs may share a bus, which QEMU has for no device of its own', async () => {

@@ -14,7 +14,9 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'passthrough.yaml': ['qemu-passthrough'],
   'platform-device.yaml': ['qemu-board'],
   'q35-vfio-userspace.yaml': ['qemu-device-kind', 'qemu-passthrough'],
+  'q35-several-viommus.yaml': ['qemu-viommu-count'],
   'segments.yaml': ['qemu-board'],
+  'several-viommus.yaml': ['qemu-viommu-count'],
   'vfio-userspace.yaml': ['qemu-device-kind', 'qemu-passthrough'],
 };
 
