@@ -104,7 +104,7 @@ test('a broken boot, in the dark', async () => {
   const { page } = await openText(browser, html, { scheme: 'dark', width: 1000 });
   await hold(
     'report-verdict.png',
-    await page.screenshot({ clip: { x: 0, y: 0, width: 1000, height: 640 } }),
+    await page.screenshot({ clip: { x: 0, y: 0, width: 1000, height: 860 } }),
   );
   await page.context().close();
 });
