@@ -23,6 +23,7 @@ const ARM64 = [
   'checks',
   'lazy',
   'identity',
+  'net-transfer',
 ];
 const Q35 = [
   'q35-one-endpoint',
