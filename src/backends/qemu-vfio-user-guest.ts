@@ -39,6 +39,8 @@ export class GuestLink {
   /** Plugged in while the guest runs, by the name that it gives them. */
   readonly #later: ReadonlyMap<string, ServedFunction>;
   readonly #plugged = new Set<string>();
+  /** A reset is not noticed for now. */
+  #unarmed = false;
 
   constructor(model: Model, server: VfioUserServer) {
     this.#model = model;
@@ -62,6 +64,7 @@ export class GuestLink {
   /** A line of the guest's report. */
   record(kind: string, fields: ReadonlyMap<string, string>): void {
     const at = fields.get('at') ?? '';
+    if (this.#unarmed) this.#try('wait for the end of the second boot', this.#arm());
     if (kind === 'plugin') this.#try(`plug ${at}`, this.#plug(at));
     else if (TALK.has(kind)) this.#try(`answer ${kind} of ${at}`, this.#talk(kind, fields));
   }
@@ -74,9 +77,8 @@ export class GuestLink {
   ): Promise<(() => Promise<void>) | undefined> {
     if (reason !== 'guest-reset' || this.before !== undefined) return undefined;
     this.before = await bootSeen(this.#server, console);
-    const onReset = async (reboot: 'reset' | 'shutdown'): Promise<unknown> =>
-      running.qmp.execute('set-action', { reboot });
-    await onReset('reset');
+    // Until the second boot says its first word: SeaBIOS resets the machine once more by itself.
+    await running.qmp.execute('set-action', { reboot: 'reset' });
     const done = new Promise<void>((resolve) => {
       const off = running.qmp.onEvent(({ event }) => {
         if (event !== 'RESET') return;
@@ -86,11 +88,17 @@ export class GuestLink {
     });
     await running.qmp.execute('system_reset');
     await done;
-    await onReset('shutdown');
+    this.#unarmed = true;
     await this.#server.ask('watch');
     return async () => {
       await running.qmp.execute('cont');
     };
+  }
+
+  /** The next reset is the end. */
+  async #arm(): Promise<void> {
+    this.#unarmed = false;
+    await this.running?.qmp.execute('set-action', { reboot: 'shutdown' });
   }
 
   async #plug(at: string): Promise<void> {

@@ -128,7 +128,7 @@ endpoints:
 `;
   const verdict = await boot(topology('aimed', text));
   expect(shown(verdict)).toContain('PASS aimed');
-  expect(verdict.promises.map(({ id }) => id)).toContain('provoked-faults');
+  expect(verdict.promises.map(({ id }) => id)).toContain('fault-reported');
 });
 
 test('two vIOMMUs may share a bus, which QEMU has for no device of its own', async () => {
