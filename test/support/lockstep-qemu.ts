@@ -9,7 +9,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectQmp, type QmpClient } from '../../src/qemu/index.ts';
 
 /** Registers of a state: x0 to x30, SP, PC; then PSTATE. Each two words, the lower one first. */
-export const STATE_SP = 62;
 export const STATE_PC = 64;
 export const STATE_PSTATE = 66;
 export const STATE_WORDS = 67;
