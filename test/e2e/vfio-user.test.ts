@@ -1,12 +1,15 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bootAndJudge, qemuVfioUserBackend, vfioUserPreflight } from '../../src/backends/index.ts';
+import { runCommand } from '../../src/cli/main.ts';
 import { fetchGuest } from '../../src/guest/index.ts';
 import type { Verdict } from '../../src/scenario/index.ts';
 import type { Model } from '../../src/topology/index.ts';
+import { cli } from '../support/cli.ts';
 import { vfioUserQemu } from '../support/vfio-user.ts';
 import { inputOf, shipped, shown, topology } from './boot-helper.ts';
 
@@ -149,3 +152,45 @@ endpoints:
     'in group N of viommu1 (00:02.0)',
   ]);
 });
+
+test('the guide: fetch, boot, and serve with the command line that is printed', async () => {
+  const guide = readFileSync('docs/guides/vfio-user.md', 'utf8');
+  const blocks = [...guide.matchAll(/```sh\nviommu-topo (.*)\n```/gu)].map(([, text = '']) => text);
+  expect(blocks.map((text) => text.split(' ')[0])).toEqual(['qemu', 'boot', 'serve']);
+  const [fetch = '', bootIt = '', serveIt = ''] = blocks;
+  expect(await cli(...fetch.split(' '))).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^version {2}QEMU 1\d\./u) as string,
+  });
+  expect(await cli(...bootIt.split(' '))).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('PASS several-viommus') as string,
+  });
+  let started: Promise<unknown> | undefined;
+  const { code, err } = await cliWhile(serveIt.split(' '), (out) => {
+    // The guest lists what it finds and powers off.
+    started ??= execa('timeout', ['200', 'sh', '-c', out], { stdin: 'ignore' });
+  });
+  await started;
+  expect(err).toContain('disk0: connected');
+  expect(code).toBe(0);
+});
+
+/** A command whose output somebody waits for while it runs. */
+async function cliWhile(
+  argv: readonly string[],
+  onOut: (text: string) => void,
+): Promise<{ code: number; err: string }> {
+  let err = '';
+  const code = await runCommand(argv, {
+    out: onOut,
+    outBytes: () => undefined,
+    err: (text) => void (err += text),
+    interactive: false,
+    colorOut: false,
+    colorErr: false,
+    env: {},
+    signal: new AbortController().signal,
+  });
+  return { code, err };
+}
