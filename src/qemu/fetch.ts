@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -85,7 +85,7 @@ export async function fetchQemu(options: FetchQemuOptions = {}): Promise<Fetched
     if (other !== undefined) return other;
     const packages = await fetchPackages(options);
     options.onProgress?.(`unpacking ${packages.length} packages`);
-    await unpack(home, packages, options.signal);
+    await installQemu(home, packages, options.signal);
     for (const { path } of packages) await rm(path, { force: true });
     const made = await load(home);
     if (made === undefined) throw unusable(home);
@@ -143,11 +143,17 @@ export function isNewEnough(version: string | undefined): boolean {
 }
 
 /** Unpacks beside the old one, tries the new one out, and puts it in its place. */
-async function unpack(
+export async function installQemu(
   home: string,
   packages: readonly AptPackage[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const before = await rootOf(home);
+  for (const name of await readdir(home)) {
+    // Of a run that was killed; the lock says that it is not one that works.
+    const path = join(home, name);
+    if (name.startsWith('root-') && path !== before) await rm(path, { recursive: true });
+  }
   const root = await mkdtemp(join(home, 'root-'));
   try {
     for (const { path } of packages) await unpackDeb(path, root, signal);
@@ -165,7 +171,6 @@ async function unpack(
       if (lack !== undefined) throw unusable(home, lack);
       version = showQemuVersion(qemu.version);
     }
-    const before = await rootOf(home);
     for (const { program } of Object.values(EMULATORS)) {
       await rename(join(root, program), join(bin, program));
     }
@@ -227,7 +232,8 @@ async function load(home: string): Promise<FetchedQemu | undefined> {
 async function rootOf(home: string): Promise<string | undefined> {
   const text = await readFile(join(home, 'manifest.json'), 'utf8').catch(() => '{}');
   const root = z.object({ root: z.string() }).safeParse(JSON.parse(text)).data?.root;
-  return root === undefined ? undefined : firstPath(root, ['.']);
+  const found = root === undefined ? undefined : await firstPath(root, ['.']);
+  return found === undefined ? undefined : root;
 }
 
 function unusable(path: string, why = 'it does not hold what a QEMU needs'): EnvironmentError {
