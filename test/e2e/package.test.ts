@@ -18,6 +18,9 @@ const scratch = mkdtempSync(join(tmpdir(), 'viommu-topo-package-'));
 const project = join(scratch, 'project');
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
+/** From npm's cache where it has what is asked for: a second run needs no network. */
+const INSTALL = ['install', '--prefer-offline', '--no-audit', '--no-fund'];
+
 function run(program: string, args: readonly string[], cwd: string, path = ''): string {
   const env = {
     ...process.env,
@@ -40,7 +43,7 @@ beforeAll(() => {
     '{ "name": "stranger", "private": true, "type": "module" }\n',
   );
   const tarball = join(scratch, packed.trim().split('\n').at(-1) ?? '');
-  run('npm', ['install', '--no-audit', '--no-fund', '--omit=dev', tarball], project);
+  run('npm', [...INSTALL, '--omit=dev', tarball], project);
 });
 
 describe('installed from the tarball', () => {
@@ -104,7 +107,7 @@ console.log(typeof ModelGuest.boot);
     const dir = join(scratch, `node-${major}`);
     mkdirSync(dir);
     writeFileSync(join(dir, 'package.json'), '{ "private": true }\n');
-    run('npm', ['install', '--no-audit', '--no-fund', `node-linux-${arch}@${major}`], dir);
+    run('npm', [...INSTALL, `node-linux-${arch}@${major}`], dir);
     const bin = join(dir, `node_modules/node-linux-${arch}/bin`);
     expect(run('node', ['--version'], project, bin)).toMatch(new RegExp(`^v${major}\\.`));
     const topology = join(installed, 'topologies/q35-one-endpoint.yaml');
