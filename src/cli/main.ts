@@ -2,7 +2,6 @@ import { CommanderError } from 'commander';
 import { FormatError } from '../bytes/index.ts';
 import { FdtTreeError } from '../fdt/index.ts';
 import { FirmwareError } from '../firmware/index.ts';
-import { EnvironmentError } from '../guest/index.ts';
 import { QemuError, releaseEverything } from '../qemu/index.ts';
 import { ConsoleLeft, EXIT, InputError, type ExitCode } from './exit.ts';
 import { processIo, type Io } from './io.ts';
@@ -55,6 +54,14 @@ export async function runCommand(argv: readonly string[], io: Io): Promise<ExitC
   }
 }
 
+/** Every room has an error of its own for what the machine lacks; their codes begin alike. */
+function isEnvironment(
+  error: unknown,
+): error is Error & { readonly code: string; readonly cure: string } {
+  if (!(error instanceof Error) || !('code' in error) || !('cure' in error)) return false;
+  return String(error.code).startsWith('env/');
+}
+
 function explain(error: unknown, io: Io): ExitCode {
   // commander has printed its own message already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.INPUT;
@@ -82,7 +89,7 @@ function explain(error: unknown, io: Io): ExitCode {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n`);
     return EXIT.INPUT;
   }
-  if (error instanceof EnvironmentError) {
+  if (isEnvironment(error)) {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n  cure: ${error.cure}\n`);
     return EXIT.ENVIRONMENT;
   }

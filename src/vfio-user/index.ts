@@ -4,3 +4,4 @@ export type { ServerReport, ServerStats } from './server.ts';
 export type { ProblemCode, ServerProblem } from './problem.ts';
 export type { ServerSetup, SetupContext, SetupFunction, SetupModule } from './thread.ts';
 export { ServerUnavailable } from './unavailable.ts';
+export { serverObstacle } from './obstacle.ts';

@@ -1,5 +1,13 @@
 /** What a machine can be asked to run. */
-export const CAPABILITIES = ['model', 'emulator', 'qemu-arm64', 'qemu-x86-64', 'kvm'] as const;
+export const CAPABILITIES = [
+  'model',
+  'emulator',
+  'qemu-arm64',
+  'qemu-x86-64',
+  'vfio-user-arm64',
+  'vfio-user-x86-64',
+  'kvm',
+] as const;
 
 export type Capability = (typeof CAPABILITIES)[number];
 

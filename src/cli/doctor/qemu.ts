@@ -2,11 +2,14 @@ import { EnvironmentError, type Guest } from '../../guest/index.ts';
 import {
   chooseAccel,
   findQemu,
+  findVfioUserQemu,
   queryCapabilities,
   QemuError,
+  showQemuVersion,
   type QemuArch,
   type QemuProgram,
 } from '../../qemu/index.ts';
+import { serverObstacle } from '../../vfio-user/index.ts';
 import type { Finding } from './finding.ts';
 
 /** Both QEMUs, with the devices that we need of them, and KVM where this machine could have it. */
@@ -18,6 +21,7 @@ export async function findQemus(
   for (const arch of ['arm64', 'x86-64'] as const) {
     const { finding, program } = await findOne(arch);
     findings.push(finding);
+    findings.push(await findServed(arch));
     signal.throwIfAborted();
     if (isHost(arch)) findings.push(await findKvm(program, guests, signal));
   }
@@ -51,6 +55,26 @@ async function findOne(arch: QemuArch): Promise<{ finding: Finding; program?: Qe
     if (!(error instanceof QemuError)) throw error;
     const cure = 'run it by hand: something keeps it from starting';
     return { finding: { ...about, state: 'bad', seen: error.message, cure } };
+  }
+}
+
+/** A QEMU that our own devices can be served to: the host's, or the one in the cache. */
+async function findServed(arch: QemuArch): Promise<Finding> {
+  const about = {
+    subject: `vfio-user for ${arch}`,
+    use: `boot --backend qemu-vfio-user and serve, on ${arch} topologies`,
+    needed: [`vfio-user-${arch}`] as const,
+  };
+  const obstacle = serverObstacle();
+  if (obstacle !== undefined) {
+    return { ...about, state: 'missing', seen: obstacle.message, cure: obstacle.cure };
+  }
+  try {
+    const program = await findVfioUserQemu(arch);
+    return { ...about, state: 'ok', seen: `${showQemuVersion(program.version)}, ${program.path}` };
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error;
+    return { ...about, state: 'missing', seen: error.message, cure: error.cure };
   }
 }
 
