@@ -8,7 +8,7 @@ import {
 } from '../memory/index.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { IommuState } from './state.ts';
-import { wide } from './wide.ts';
+import { HALF, wide } from './wide.ts';
 
 const BOTH = ACCESS_READ | ACCESS_WRITE;
 const TOP = 0xffff_ffff;
@@ -159,11 +159,13 @@ export class Translation implements Translator {
     outcome: number,
   ): void {
     const bypassed = endpoint.domain === undefined || endpoint.domain.bypass;
+    // What was found may cover less than was asked for; the rest is looked up, and told, by itself.
+    const room = (this.endHi - hi) * HALF + (this.endLo - lo) + 1;
     this.#state.stream.emit({
       kind: 'translation',
       endpoint: endpoint.id,
       iova: wide(hi, lo),
-      length,
+      length: Math.min(length, room),
       access,
       how: outcome === TRANSLATION_MSI ? 'msi' : bypassed ? 'bypassed' : 'translated',
     });

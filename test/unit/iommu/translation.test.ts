@@ -57,6 +57,22 @@ describe('what listeners are told of an access', () => {
     });
   });
 
+  test('of an access over several mappings, the part that each covers', () => {
+    const rig = new Rig();
+    rig.attach(1, 1);
+    rig.map(1, 0xffff_f000n, 0xffff_ffffn, 0x2000n);
+    rig.map(1, 0x1_0000_0000n, 0x1_0000_0fffn, 0x5000n);
+    const told: string[] = [];
+    rig.device.stream.subscribe(
+      (event) => {
+        if (event.kind === 'translation') told.push(`${event.iova.toString(16)}+${event.length}`);
+      },
+      ['translation'],
+    );
+    expect(rig.dma(1).read(0, 0xffff_ff00, new Uint8Array(0x300))).toBe(0x300);
+    expect(told).toEqual(['ffffff00+256', '100000000+512']);
+  });
+
   test('a mapping to where no memory is: counted, told, and no fault record', () => {
     const rig = new Rig({ memory: new GuestMemory() });
     rig.attach(1, 1);
