@@ -198,7 +198,7 @@ export function kindOf(
 function firmwareOf(
   input: BootInput,
   options: EmulatorBackendOptions,
-  { memory }: Emulator,
+  emulator: Emulator,
 ): { readonly dtb: BootFiles['dtb']; readonly passed: FirmwareImages } {
   const { model, seed, firmware } = input;
   const { origin, tables, tree = new Uint8Array() } = firmware;
@@ -216,13 +216,13 @@ function firmwareOf(
       passed: { tree, tables: new Map(), origin },
     };
   }
-  const [ram] = memory.windows();
+  const [ram] = emulator.memory.windows();
   const start = ram?.gpa ?? 0n;
   const uefi = uefiImage(model, tables.values(), {
     start,
     end: start + BigInt(ram?.bytes.length ?? 0) - 1n,
   });
-  ram?.bytes.set(uefi.bytes, Number(uefi.base - start));
+  emulator.placed.put(Number(uefi.base - start), uefi.bytes);
   return {
     dtb: (from, limit) => stubTree(uefi, { cmdline, initrd: [from, limit], seed }),
     passed: { tables, origin },

@@ -1,6 +1,7 @@
 export { FormatError } from './errors.ts';
 export { ByteView, type Endian } from './view.ts';
 export { ByteSink } from './sink.ts';
+export { decodePlain, encodePlain, type Plain } from './plain.ts';
 export { struct, structBytes, type Struct, type StructValue, type FieldKind } from './struct.ts';
 export {
   contains,

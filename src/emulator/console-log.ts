@@ -2,6 +2,12 @@ const LINES_KEPT = 64;
 /** A guest that never ends its line must not fill the host. */
 const LINE_MAX = 4096;
 
+/** The last lines, and the bytes of one that has not ended. */
+export interface ConsoleState {
+  readonly lines: readonly string[];
+  readonly open: Uint8Array;
+}
+
 /** The console as lines: the last ones are kept, each is told when it ends. */
 export class ConsoleLog {
   #line: number[] = [];
@@ -24,6 +30,15 @@ export class ConsoleLog {
   last(count = LINES_KEPT): string[] {
     const open = this.#line.length > 0 ? [this.#text()] : [];
     return [...this.#lines, ...open].slice(-count);
+  }
+
+  save(): ConsoleState {
+    return { lines: this.#lines.slice(), open: Uint8Array.from(this.#line) };
+  }
+
+  restore({ lines, open }: ConsoleState): void {
+    this.#lines = lines.slice(-LINES_KEPT);
+    this.#line = [...open.subarray(0, LINE_MAX - 1)];
   }
 
   #text(): string {

@@ -1,3 +1,4 @@
+import type { ConsoleState } from './console-log.ts';
 import type { GicState } from './gicv2.ts';
 import type { Gicv3State } from './gicv3.ts';
 import type { ItsState } from './its.ts';
@@ -41,13 +42,26 @@ export interface RunOptions {
   readonly realTime?: RealTime;
 }
 
-/** A machine's state as plain data. Devices on the bus save theirs themselves. */
-export interface EmulatorState {
+/** A machine's state as plain data, without RAM. Devices on the bus save theirs themselves. */
+export interface CpuSideState {
   readonly cpu: Uint8Array;
-  readonly ram: Uint8Array;
   readonly gic: GicState | Gicv3State;
   readonly its: readonly (readonly [name: string, state: ItsState])[];
   readonly uart: UartState;
+  readonly console: ConsoleState;
+  readonly work: WorkState;
+}
+
+/** When devices do the work that they put off. */
+export interface WorkState {
+  /** Instructions retired at the next round. */
+  readonly next: bigint;
+  /** Of a sleep that is not over: rounds done, and whether the last one left something. */
+  readonly sleep?: { readonly round: number; readonly more?: boolean };
+}
+
+export interface EmulatorState extends CpuSideState {
+  readonly ram: Uint8Array;
 }
 
 /** What a boot starts with. */

@@ -11,10 +11,12 @@ import { Gicv3, ICC_REGISTERS } from './gicv3.ts';
 import { Its, type ItsState } from './its.ts';
 import { place, readImage } from './image.ts';
 import type { Outcome, Whereabouts } from './outcome.ts';
+import { PlacedRam } from './pages.ts';
 import { Pl011 } from './pl011.ts';
 import { psciCall } from './psci.ts';
 import type {
   BootFiles,
+  CpuSideState,
   EmulatorOptions,
   EmulatorState,
   RunOptions,
@@ -41,6 +43,9 @@ const REAL_TURN = 500_000;
 const REAL_RUN = 1_000_000_000n;
 /** Instructions between two rounds of what devices put off: some 200 µs of the guest's time. */
 const WORK_INTERVAL = 200_000n;
+/** What a reset puts back; an ITS comes later than the others. */
+type DeviceState = Pick<CpuSideState, 'cpu' | 'gic' | 'uart'>;
+
 /** Rounds of a device's work in one sleep; a device that feeds itself must not stop time. */
 const SLEEP_ROUNDS_MAX = 1000;
 
@@ -59,8 +64,10 @@ export class Emulator {
   readonly uart: Pl011;
   readonly regions: readonly Region[];
   readonly console: ConsoleLog;
+  /** What the boot put into RAM since power-on. */
+  readonly placed: PlacedRam;
   /** The CPU, the interrupt controllers and the UART as they were when the machine was made. */
-  readonly #powerOn: Omit<EmulatorState, 'ram' | 'its'>;
+  readonly #powerOn: DeviceState;
   readonly #itsPowerOn = new Map<string, ItsState>();
   #work: (() => boolean) | undefined;
   #nextWork = 0n;
@@ -78,6 +85,7 @@ export class Emulator {
       ramBase: EMULATOR_RAM_BASE,
       ...(isV3 ? { gicRegisters: ICC_REGISTERS } : {}),
     });
+    this.placed = new PlacedRam(this.core.ram);
     this.memory = new GuestMemory([{ gpa: EMULATOR_RAM_BASE, bytes: this.core.ram }]);
     this.console = new ConsoleLog(options.onLine);
     const signal = (level: boolean): void => void (this.core.irq = level);
@@ -108,8 +116,8 @@ export class Emulator {
    */
   reset(): void {
     const { retired, clock } = this.core;
-    const its = [...this.#itsPowerOn];
-    this.#restoreDevices({ ...this.#powerOn, its });
+    this.placed.clear();
+    this.#restoreDevices(this.#powerOn, [...this.#itsPowerOn]);
     this.core.continueFrom(retired, clock);
   }
 
@@ -152,9 +160,9 @@ export class Emulator {
     const image = readImage(files.kernel);
     const at = place(core.ram.length, image, files.initrd.length);
     const initrd = core.ramBase + BigInt(at.initrd);
-    core.ram.set(image.bytes, at.kernel);
-    core.ram.set(files.initrd, at.initrd);
-    core.ram.set(files.dtb(initrd, initrd + BigInt(files.initrd.length)), at.dtb);
+    this.placed.put(at.kernel, image.bytes);
+    this.placed.put(at.initrd, files.initrd);
+    this.placed.put(at.dtb, files.dtb(initrd, initrd + BigInt(files.initrd.length)));
     core.setX(0, core.ramBase + BigInt(at.dtb));
     core.pc = core.ramBase + BigInt(at.kernel);
   }
@@ -249,12 +257,21 @@ export class Emulator {
   }
 
   save(): EmulatorState {
+    return { ...this.saveCpuSide(), ram: this.core.ram.slice() };
+  }
+
+  /** Everything but RAM; between two instructions only. */
+  saveCpuSide(): CpuSideState {
+    const { round, more } = this.#sleep ?? {};
+    const sleep =
+      round === undefined ? undefined : { round, ...(more === undefined ? {} : { more }) };
     return {
       cpu: this.core.saveState(),
-      ram: this.core.ram.slice(),
       gic: this.#gicv3?.saveV3() ?? this.gic.save(),
       its: Array.from(this.#its, ([name, its]) => [name, its.save()] as const),
       uart: this.uart.save(),
+      console: this.console.save(),
+      work: { next: this.#nextWork, ...(sleep === undefined ? {} : { sleep }) },
     };
   }
 
@@ -264,14 +281,23 @@ export class Emulator {
       throw new RangeError(`state with ${state.ram.length} bytes of RAM`);
     }
     this.core.ram.set(state.ram);
-    this.#restoreDevices(state);
+    this.restoreCpuSide(state);
   }
 
-  #restoreDevices(state: Omit<EmulatorState, 'ram'>): void {
+  /** RAM stays as it is. @throws RangeError when the state is of another machine */
+  restoreCpuSide(state: CpuSideState): void {
+    this.#restoreDevices(state, state.its);
+    this.console.restore(state.console);
+    const { next, sleep } = state.work;
+    this.#nextWork = next;
+    this.#sleep = sleep && { round: sleep.round, more: sleep.more };
+  }
+
+  #restoreDevices(state: DeviceState, itss: CpuSideState['its']): void {
     this.#sleep = undefined;
     this.core.restoreState(state.cpu);
     this.uart.restore(state.uart);
-    for (const [name, its] of state.its) this.#its.get(name)?.restore(its);
+    for (const [name, its] of itss) this.#its.get(name)?.restore(its);
     if (this.#gicv3 !== undefined && 'lpis' in state.gic) this.#gicv3.restoreV3(state.gic);
     else this.gic.restore(state.gic);
   }

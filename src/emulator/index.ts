@@ -8,6 +8,7 @@ export {
 } from './emulator.ts';
 export type {
   BootFiles,
+  CpuSideState,
   EmulatorOptions,
   EmulatorState,
   RunOptions,
@@ -27,3 +28,10 @@ export { regionBus, type Region } from './regions.ts';
 export type { WasmModule } from './wasm.ts';
 export { attach } from './attach.ts';
 export { rngSeed } from './seed.ts';
+export {
+  readSnapshot,
+  restoreSnapshot,
+  takeSnapshot,
+  writeSnapshot,
+  type Snapshot,
+} from './snapshot.ts';

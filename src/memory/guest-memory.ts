@@ -41,6 +41,11 @@ export class GuestMemory extends ResolvedSpace {
     return this.#epoch;
   }
 
+  /** Makes everybody resolve again what was resolved before, as after a change. */
+  forget(): void {
+    this.#changed();
+  }
+
   /**
    * Adds a window.
    *

@@ -1,17 +1,9 @@
+import type { Plain } from '../bytes/index.ts';
 import type { DeviceQueue } from './device-queue.ts';
 import type { QueueError } from './queue-error.ts';
 
 /** State of a device as plain data: numbers, strings, bigints, arrays, objects and byte arrays. */
-export type PlainState =
-  | undefined
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | readonly PlainState[]
-  | { readonly [key: string]: PlainState };
+export type PlainState = Plain;
 
 /** What a device type provides. It knows neither transport nor memory layout. */
 export interface VirtioDevice {
@@ -21,6 +13,11 @@ export interface VirtioDevice {
   readonly features: bigint;
   /** Largest size of each queue. */
   readonly queueSizes: readonly number[];
+  /**
+   * Queues whose drivers wait in a loop for each answer, and whose rings are read without an IOMMU:
+   * a server may watch them, see `VirtioCore.watch`.
+   */
+  readonly watched?: readonly number[];
   /**
    * The device configuration as it is now, little-endian. The device may change it, and calls
    * `host.configChanged()` then.
