@@ -13,10 +13,4 @@ const date = /^## \[[^\]]+\] - (\d{4}-\d{2}-\d{2})$/mu.exec(
   readFileSync('CHANGELOG.md', 'utf8'),
 )?.[1];
 mkdirSync(dirname(file), { recursive: true });
-writeFileSync(
-  file,
-  manPage(
-    createProgram(io, () => undefined),
-    date ?? '',
-  ),
-);
+writeFileSync(file, manPage(await createProgram(io, () => undefined), date ?? ''));

@@ -1,8 +1,5 @@
 import { CommanderError } from 'commander';
-import { FormatError } from '../bytes/index.ts';
-import { FdtTreeError } from '../fdt/index.ts';
-import { FirmwareError } from '../firmware/index.ts';
-import { QemuError, releaseEverything } from '../qemu/index.ts';
+import { commandsFor, startsPrograms } from './commands/all.ts';
 import { ConsoleLeft, EXIT, InputError, type ExitCode } from './exit.ts';
 import { processIo, type Io } from './io.ts';
 import { createProgram } from './program.ts';
@@ -31,7 +28,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return lost === undefined ? code : EXIT.ENVIRONMENT;
   } finally {
     // Whatever a failure left: no process and no directory of ours outlives the command.
-    releaseEverything();
+    if (startsPrograms(commandsFor(argv))) (await import('../qemu/index.ts')).releaseEverything();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal);
   }
 }
@@ -39,10 +36,8 @@ export async function main(argv: readonly string[]): Promise<number> {
 /** The same with streams of the caller's; what unit tests use. */
 export async function runCommand(argv: readonly string[], io: Io): Promise<ExitCode> {
   let code: ExitCode = EXIT.OK;
-  const program = createProgram(io, (value) => {
-    code = value;
-  });
   try {
+    const program = await createProgram(io, (value) => void (code = value), argv);
     await program.parseAsync([...argv], { from: 'user' });
     return code;
   } catch (error) {
@@ -50,7 +45,7 @@ export async function runCommand(argv: readonly string[], io: Io): Promise<ExitC
       io.err(`stopped by ${String(io.signal.reason)}\n`);
       return io.signal.reason === 'SIGINT' ? EXIT.INTERRUPTED : EXIT.TERMINATED;
     }
-    return explain(error, io);
+    return await explain(error, io);
   }
 }
 
@@ -62,7 +57,7 @@ function isEnvironment(
   return String(error.code).startsWith('env/');
 }
 
-function explain(error: unknown, io: Io): ExitCode {
+async function explain(error: unknown, io: Io): Promise<ExitCode> {
   // commander has printed its own message already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.INPUT;
   if (error instanceof ConsoleLeft) {
@@ -73,6 +68,19 @@ function explain(error: unknown, io: Io): ExitCode {
     io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
     return EXIT.INPUT;
   }
+  return (await explainRooms(error, io)) ?? explainBug(error, io);
+}
+
+/** Errors of rooms, which are loaded only now: a command that went well has no use for their names. */
+async function explainRooms(error: unknown, io: Io): Promise<ExitCode | undefined> {
+  if (isEnvironment(error)) {
+    io.err(`viommu-topo: ${error.message} [${error.code}]\n  cure: ${error.cure}\n`);
+    return EXIT.ENVIRONMENT;
+  }
+  const { FormatError } = await import('../bytes/index.ts');
+  const { FdtTreeError } = await import('../fdt/index.ts');
+  const { FirmwareError } = await import('../firmware/index.ts');
+  const { QemuError } = await import('../qemu/index.ts');
   if (error instanceof FdtTreeError) {
     io.err(`viommu-topo: this cannot be a device tree: ${error.message} [${error.code}]\n`);
     return EXIT.INPUT;
@@ -89,10 +97,10 @@ function explain(error: unknown, io: Io): ExitCode {
     io.err(`viommu-topo: ${error.message} [${error.code}]\n`);
     return EXIT.INPUT;
   }
-  if (isEnvironment(error)) {
-    io.err(`viommu-topo: ${error.message} [${error.code}]\n  cure: ${error.cure}\n`);
-    return EXIT.ENVIRONMENT;
-  }
+  return undefined;
+}
+
+function explainBug(error: unknown, io: Io): ExitCode {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.err(
     `viommu-topo: this is a mistake of viommu-topo, not yours; please report it with the lines below\n` +

@@ -1,29 +1,20 @@
 import { Command, Option } from 'commander';
-import { registerBoot } from './commands/boot/index.ts';
-import { registerBuild } from './commands/build.ts';
-import { registerCheck } from './commands/check.ts';
-import { registerExplain } from './commands/explain.ts';
-import { registerGraph } from './commands/graph.ts';
-import { registerGuest } from './commands/guest.ts';
-import { registerDebug } from './commands/debug/index.ts';
-import { registerDoctor } from './commands/doctor.ts';
-import { registerImport } from './commands/import.ts';
-import { registerInit } from './commands/init.ts';
-import { registerInspect } from './commands/inspect.ts';
-import { registerJudge } from './commands/judge.ts';
-import { registerMatrix } from './commands/matrix.ts';
-import { registerQemu } from './commands/qemu.ts';
-import { registerServe } from './commands/serve.ts';
-import { registerSchema } from './commands/schema.ts';
-import { registerTrace } from './commands/trace.ts';
-import { addCompletion } from './completion.ts';
+import { areAll, commandsFor, registerCommands } from './commands/all.ts';
 import type { CommandContext } from './context.ts';
 import type { ExitCode } from './exit.ts';
 import type { Io } from './io.ts';
 import { packageVersion } from './version.ts';
 
-/** The whole command line, without running it. */
-export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
+/**
+ * The command line, without running it.
+ *
+ * @param argv what is on it, so that only commands it can need are there; default: all are
+ */
+export async function createProgram(
+  io: Io,
+  exit: (code: ExitCode) => void,
+  argv: readonly string[] = [],
+): Promise<Command> {
   const program = new Command('viommu-topo')
     .description('virtio-iommu topologies: firmware from YAML, and stock guests that prove it')
     .version(packageVersion())
@@ -32,24 +23,9 @@ export function createProgram(io: Io, exit: (code: ExitCode) => void): Command {
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err });
   const context: CommandContext = { io: withoutColor(io, program), exit };
-  registerInit(program, context);
-  registerCheck(program, context);
-  registerBuild(program, context);
-  registerGraph(program, context);
-  registerBoot(program, context);
-  registerMatrix(program, context);
-  registerJudge(program, context);
-  registerInspect(program, context);
-  registerExplain(program, context);
-  registerTrace(program, context);
-  registerDebug(program, context);
-  registerImport(program, context);
-  registerGuest(program, context);
-  registerServe(program, context);
-  registerQemu(program, context);
-  registerDoctor(program, context);
-  registerSchema(program, context);
-  addCompletion(program);
+  const names = commandsFor(argv);
+  await registerCommands(names, program, context);
+  if (areAll(names)) (await import('./completion.ts')).addCompletion(program);
   for (const command of program.commands) inherit(command, io);
   program.addHelpText(
     'after',

@@ -4,7 +4,7 @@ import { manPage } from '../../../src/cli/man.ts';
 import { createProgram } from '../../../src/cli/program.ts';
 
 const nothing = (): void => undefined;
-const program = createProgram(
+const program = await createProgram(
   {
     out: nothing,
     outBytes: nothing,
