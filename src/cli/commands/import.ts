@@ -95,8 +95,10 @@ function textOf(file: string): string | undefined {
   // A pipe is no regular file, and only text comes that way.
   if (file === '-' || file === '/dev/stdin') return readFileSync(0, 'utf8');
   const bytes = readFirmwareFile(file);
-  // Firmware has zeros in its first bytes; no text has.
-  return bytes.subarray(0, 64).includes(0) ? undefined : new TextDecoder().decode(bytes);
+  const text = new TextDecoder().decode(bytes);
+  // Firmware has zeros in its first bytes; no text has, but for the words of /proc/PID/cmdline.
+  const isFirmware = bytes.subarray(0, 64).includes(0) && !/^[\w./-]*(?:qemu-|kvm\0)/u.test(text);
+  return isFirmware ? undefined : text;
 }
 
 function inspectionOf(file: string): Inspection {

@@ -1,4 +1,3 @@
-import { parse } from 'shell-quote';
 import { z } from 'zod';
 import { ImportError } from './machine.ts';
 
@@ -11,39 +10,9 @@ export interface QemuOption {
   readonly value: string | undefined;
 }
 
-/** Longer than any command line that a shell accepts. */
-const TEXT_MAX = 1 << 20;
-
-/**
- * A command line as a shell would take it apart: quotes, backslashes and comments. Variables stay as
- * they are written; of a script, the command that runs `qemu-system-…` is taken.
- * @throws ImportError
- */
-export function qemuWords(text: string): string[] {
-  if (text.length > TEXT_MAX) {
-    throw new ImportError('the command line is longer than 1 MiB', 'give the command alone');
-  }
-  const lines = text.replaceAll(/\\\r?\n/gu, ' ').split(/\r?\n/u);
-  const line = lines.find((one) => /^[^#]*qemu(?:-system-\w+|-kvm)/u.test(one));
-  if (line === undefined) {
-    throw new ImportError(
-      'there is no qemu-system-… command in it',
-      'give a file with the command line, as ps prints it or as in a script',
-    );
-  }
-  const words: string[] = [];
-  for (const part of parse(line, (name) => `$${name}`)) {
-    if (typeof part === 'string') words.push(part);
-    else if ('pattern' in part) words.push(part.pattern);
-    else if ('comment' in part || part.op === ';' || part.op === '&' || part.op === '|') break;
-  }
-  const start = words.findIndex((word) => /(?:^|\/)qemu(?:-system-\w+|-kvm)$/u.test(word));
-  return words.slice(Math.max(start, 0));
-}
-
 /** Options that take no argument, of those that people use. */
 const BARE = new Set(
-  'nographic nodefaults no-user-config S s snapshot enable-kvm daemonize no-reboot no-shutdown no-acpi full-screen usb h version'.split(
+  'nographic nodefaults no-user-config S s snapshot enable-kvm daemonize no-reboot no-shutdown no-acpi full-screen usb h version no-hpet no-fd-bootchk no-quit win2k-hack preconfig only-migratable xen-attach xen-domid-restrict singlestep curses sdl portrait mem-prealloc old-param semihosting'.split(
     ' ',
   ),
 );

@@ -1,5 +1,6 @@
-import { numberBuses, Slots, type NumberedBus, type Port } from './buses.ts';
-import { kindOf, Names } from './kinds.ts';
+import { numberBuses, type NumberedBus, type Port } from './buses.ts';
+import { commandWords } from './command-words.ts';
+import { kindOf } from './kinds.ts';
 import {
   ImportError,
   type ImportedBridge,
@@ -8,28 +9,11 @@ import {
   type ImportedMachine,
   type ImportedViommu,
 } from './machine.ts';
-import {
-  flag,
-  memoryMib,
-  properties,
-  qemuOptions,
-  qemuWords,
-  slotOf,
-  type Properties,
-  type QemuOption,
-} from './qemu-options.ts';
+import { flag, memoryMib, properties, qemuOptions, type QemuOption } from './qemu-options.ts';
+import { bridgeKind, placed, ROOT, type Found } from './qemu-places.ts';
 
-const ROOT = 'pcie.0';
 /** Of the 256 buses, where a machine has extra host bridges. */
 const LAST_BUS = 0xff;
-
-interface Found {
-  readonly driver: string;
-  readonly id: string;
-  readonly bus: string;
-  readonly slot: number;
-  readonly found: Properties;
-}
 
 /**
  * A machine from QEMU's command line: `-M virt` and `-M q35` with what hangs off their PCI host.
@@ -37,9 +21,10 @@ interface Found {
  * @throws ImportError for another machine, or text that is no command line
  */
 export function importQemu(text: string, name: string): ImportedMachine {
-  const words = qemuWords(text);
+  const { words, others } = commandWords(text);
   const options = qemuOptions(words);
   const notes: string[] = [];
+  if (others > 0) notes.push(`${others} more QEMU command(s) in the file: not looked at`);
   const machine = machineOf(words[0] ?? '', options, notes);
   const devices = placed(options, machine.board, notes);
   const hosts = hostsOf(devices, machine.bypass);
@@ -48,7 +33,7 @@ export function importQemu(text: string, name: string): ImportedMachine {
   const bridges = (host: HostBus): ImportedBridge[] =>
     devices.flatMap((one): ImportedBridge[] => {
       const kind = bridgeKind(one.driver);
-      const below = numbers.get(one.id);
+      const below = numbers.get(one.name);
       if (kind === undefined || below === undefined || rootOf(one, devices) !== host.bus) return [];
       return [{ id: one.id, kind, rid: rid(one), buses: [below.number, below.last] }];
     });
@@ -86,7 +71,7 @@ function machineOf(program: string, options: readonly QemuOption[], notes: strin
   if (/^(?:pc-)?q35(?:-|$)/u.test(type)) {
     return { board: 'q35', template: 'q35', its: true, bypass };
   }
-  if (/^virt(?:-|$)/u.test(type) && /aarch64|arm/u.test(program)) {
+  if (/^virt(?:-|$)/u.test(type) && /aarch64|arm|kvm$/u.test(program)) {
     const version = all.get('gic-version') ?? '2';
     const old = version === '2';
     if (version !== '2' && version !== '3') notes.push(`gic-version=${version}: taken as 3`);
@@ -113,50 +98,6 @@ function cpusOf(options: readonly QemuOption[], notes: string[]): number {
   return 1;
 }
 
-/** Devices with their bus and slot; QEMU gives those without one the lowest that is free. */
-function placed(options: readonly QemuOption[], board: 'virt' | 'q35', notes: string[]): Found[] {
-  const names = new Names();
-  const slots = new Slots();
-  // The host bridge itself, and the ICH9 of q35.
-  slots.take(ROOT, 0);
-  if (board === 'q35') for (const fn of [0, 2, 3]) slots.take(ROOT, (0x1f << 3) | fn);
-  const found: Found[] = [];
-  for (const { name, value } of options) {
-    if (name !== 'device' || value === undefined) continue;
-    const all = properties(value, 'driver');
-    const driver = all.get('driver') ?? '';
-    if (/^virtio-[a-z]+-device$/u.test(driver) && driver !== 'virtio-iommu-device') {
-      notes.push(`${driver} is a platform device: left out`);
-      continue;
-    }
-    const id = names.take(all.get('id'), shortName(driver));
-    const bus = all.get('bus')?.replace(/^pci\.0$/u, ROOT) ?? ROOT;
-    const said = all.get('addr');
-    const asked = said === undefined ? undefined : slotOf(said);
-    if (asked !== undefined) slots.take(bus, asked);
-    const slot = driver === 'virtio-iommu-device' ? 0 : (asked ?? slots.next(bus));
-    if (slot === undefined) {
-      notes.push(`${id}: bus ${bus} is full: left out`);
-      continue;
-    }
-    if (said === undefined && driver !== 'virtio-iommu-device') {
-      notes.push(`${id} has no addr=: taken to be in the lowest free slot of ${bus}`);
-    }
-    found.push({ driver, id, bus, slot, found: all });
-  }
-  return found;
-}
-
-function shortName(driver: string): string {
-  if (driver.startsWith('virtio-iommu')) return 'viommu';
-  return (
-    driver
-      .replace(/^virtio-/u, '')
-      .replace(/-(?:pci|pcie)\b.*$/u, '')
-      .replaceAll(/[^a-z]/giu, '') || 'device'
-  );
-}
-
 interface HostBus extends Omit<ImportedHost, 'bridges'> {
   /** Name of its bus on the command line. */
   readonly bus: string;
@@ -166,8 +107,9 @@ interface HostBus extends Omit<ImportedHost, 'bridges'> {
 function hostsOf(devices: readonly Found[], bypass: boolean): HostBus[] {
   const extra = devices
     .filter(({ driver }) => driver === 'pxb-pcie')
-    .map(({ id, found }) => ({
+    .map(({ id, name, found }) => ({
       id,
+      bus: name,
       first: Number(found.get('bus_nr') ?? 0x80) & 0xff,
       translated: flag(found, 'bypass_iommu') !== true,
     }))
@@ -181,16 +123,11 @@ function hostsOf(devices: readonly Found[], bypass: boolean): HostBus[] {
   };
   return [
     root,
-    ...extra.map(({ id, first, translated }, index): HostBus => {
+    ...extra.map(({ id, bus, first, translated }, index): HostBus => {
       const last = (extra[index + 1]?.first ?? LAST_BUS + 1) - 1;
-      return { id, kind: 'pxb', bus: id, buses: [first, last], translated };
+      return { id, kind: 'pxb', bus, buses: [first, last], translated };
     }),
   ];
-}
-
-function bridgeKind(driver: string): ImportedBridge['kind'] | undefined {
-  if (driver === 'pcie-root-port' || driver === 'ioh3420') return 'root-port';
-  return driver === 'pcie-pci-bridge' ? 'pcie-pci-bridge' : undefined;
 }
 
 function numbersOf(
@@ -199,7 +136,7 @@ function numbersOf(
 ): ReadonlyMap<string, NumberedBus> {
   const ports = devices.flatMap((one): Port[] => {
     const kind = bridgeKind(one.driver);
-    return kind === undefined ? [] : [{ id: one.id, kind, bus: one.bus, slot: one.slot }];
+    return kind === undefined ? [] : [{ id: one.name, kind, bus: one.bus, slot: one.slot }];
   });
   return new Map(hosts.flatMap(({ bus, buses }) => [...numberBuses(bus, buses[0], ports)]));
 }
@@ -208,7 +145,9 @@ function numbersOf(
 function rootOf(device: Found, devices: readonly Found[]): string {
   let { bus } = device;
   for (let depth = 0; depth < devices.length; depth++) {
-    const above = devices.find(({ id, driver }) => id === bus && bridgeKind(driver) !== undefined);
+    const above = devices.find(
+      ({ name, driver }) => name === bus && bridgeKind(driver) !== undefined,
+    );
     if (above === undefined) return bus;
     ({ bus } = above);
   }
@@ -239,11 +178,6 @@ function deviceOf(one: Found, rid: (device: Found) => number, notes: string[]): 
   const { driver, id, found } = one;
   const bridge = bridgeKind(driver) !== undefined || driver === 'pxb-pcie';
   if (bridge || driver.startsWith('virtio-iommu')) return [];
-  // What sits on no PCI bus: disks on a SCSI controller, USB devices, serial ports.
-  if (/^(?:scsi-|usb-|ide-|isa-|pci-testdev|virtserial|virtconsole|nvdimm)/u.test(driver)) {
-    notes.push(`${id} (${driver}) is on no PCI bus: left out`);
-    return [];
-  }
   const passthrough = driver === 'vfio-pci';
   const kind = kindOf(driver);
   if (kind === 'generic') {

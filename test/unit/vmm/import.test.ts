@@ -87,21 +87,22 @@ describe('from a QEMU command line', () => {
   });
 
   const golden = 'test/golden/acpi/viot';
+  // What all of them have in common stands behind a "# +".
+  const goldenCommand = (name: string): string =>
+    readFileSync(join(golden, name), 'utf8').replace('# +', '');
   // Its root ports have buses that belong to the pxb: check tells it, and there is no model.
   const OVERLAP = 'q35-pxb-overlap.cmd';
   const commands = readdirSync(golden).filter(
     (name) => /^q35.*\.cmd$/u.test(name) && name !== OVERLAP,
   );
   test('buses that overlap come over as they are, and check says so', () => {
-    const yaml = machineYaml(importQemu(readFileSync(join(golden, OVERLAP), 'utf8'), 'q'));
+    const yaml = machineYaml(importQemu(goldenCommand(OVERLAP), 'q'));
     const { diagnostics } = parseTopology(yaml, 'overlap.yaml');
     expect(diagnostics.map(({ message }) => message).join()).toMatch(/buses 0x02 of the bridge/u);
   });
 
   test.each(commands)('%s: behind the vIOMMU is what QEMU says in its VIOT', (name) => {
-    const imported = modelOf(
-      machineYaml(importQemu(readFileSync(join(golden, name), 'utf8'), 'q')),
-    );
+    const imported = modelOf(machineYaml(importQemu(goldenCommand(name), 'q')));
     const file = join(golden, name.replace('.cmd', '.aml'));
     const seen = modelOf(toTopologyYaml([inspect(readFileSync(file), file)], 'seen'));
     const rids = [
@@ -127,7 +128,7 @@ exec /usr/bin/qemu-system-x86_64 -enable-kvm -machine pc-q35-9.2,accel=kvm \\
   -device '{"driver":"virtio-iommu-pci","addr":"1.0","id":"iommu"}' \\
   -device '{"driver":"pcie-root-port","id":"rp","addr":24,"chassis":1}' \\
   -device virtio-blk-pci,drive="$DISK",id=vd0,bus=rp,iommu_platform=on \\
-  -device virtio-scsi-pci,id=scsi -device scsi-hd,bus=scsi.0 -device vfio-pci,host=01:00.0,addr=1f.1 | tee log
+  -device virtio-scsi-pci,id=scsi -device scsi-hd,bus=scsi.0 -device vfio-pci,host=01:00.0,addr=1f.1 -nodefaults | tee log
 `,
       'vm',
     );
@@ -142,6 +143,105 @@ exec /usr/bin/qemu-system-x86_64 -enable-kvm -machine pc-q35-9.2,accel=kvm \\
     const notes = machine.notes.join('\n');
     expect(notes).toMatch(/scsi has no addr=/u);
     expect(notes).toMatch(/is on no PCI bus/u);
+  });
+
+  const placesOf = (text: string): string[] => {
+    const { viommus, devices } = importQemu(text, 'x');
+    const of = (at: { rid: number } | { mmio: number }): string =>
+      'rid' in at ? at.rid.toString(16) : 'mmio';
+    return [
+      ...viommus.map(({ id, at }) => `${of(at)} ${id}`),
+      ...devices.map(({ id, kind, rid }) => `${rid.toString(16)} ${id} ${kind}`),
+    ];
+  };
+
+  test('JSON without its quotes, as ps prints what libvirt has started', () => {
+    const line =
+      '/usr/libexec/qemu-kvm -name guest=a,debug-threads=on -object {"qom-type":"secret","id":"k"} ' +
+      '-machine pc-q35-rhel9.2.0,usb=off -accel kvm -m 4096 -nodefaults ' +
+      '-device {"driver":"virtio-iommu-pci","bus":"pcie.0","addr":"0x2"} ' +
+      '-device {"driver":"pcie-root-port","id":"pci.1","bus":"pcie.0","multifunction":true,"addr":"0x3"} ' +
+      '-blockdev {"node-name":"f","file":{"x":["}",1]},"backing":null} ' +
+      '-device {"driver":"virtio-blk-pci","iommu_platform":true,"bus":"pci.1","addr":"0x0","drive":"f","id":"d"} ' +
+      '-device {"driver":"usb-tablet","id":"t","bus":"usb.0"} -msg timestamp=on';
+    expect(placesOf(line)).toEqual(['10 viommu0', '100 d virtio-blk']);
+  });
+
+  test('the words of /proc/PID/cmdline', () => {
+    const words = ['/usr/bin/kvm', '-M', 'q35', '-nodefaults', '-device', 'virtio-iommu-pci', ''];
+    expect(placesOf(words.join('\0'))).toEqual(['8 viommu0']);
+  });
+
+  test('variables and arrays of a script are put in, and a test for the program is not the command', () => {
+    const script = `#!/bin/bash
+QEMU=qemu-system-aarch64
+command -v qemu-system-aarch64 >/dev/null || { echo "no qemu-system-aarch64"; exit 1; }
+IMG=\${1:-disk.img}
+export MEM="2G"
+ARGS=(
+  -M virt,gic-version=3   # with an ITS
+  -m "$MEM"
+)
+ARGS+=(-device virtio-iommu-pci,addr=2)
+NET="-netdev user,id=n"
+exec "$QEMU" "\${ARGS[@]}" $NET -smp \${CPUS:-2} -drive file="$IMG",if=virtio \
+  -device virtio-net-pci,netdev=n,iommu_platform=on
+$QEMU -M virt
+`;
+    expect(placesOf(script)).toEqual(['10 viommu0', '8 net0 virtio-net', '18 blk0 virtio-blk']);
+    const { memoryMib, cpus, template, notes } = importQemu(script, 'x');
+    expect({ memoryMib, cpus, template }).toEqual({
+      memoryMib: 2048,
+      cpus: 2,
+      template: 'virt-arm64',
+    });
+    expect(notes.join('\n')).toContain('1 more QEMU command(s)');
+  });
+
+  // Measured with `info pci` of QEMU 7.2.
+  test.each([
+    ['-device virtio-rng-pci', ['8 vga0 generic', '10 nic0 e1000e', '18 rng0 virtio-rng']],
+    ['-vga none -nic none -device virtio-rng-pci', ['8 rng0 virtio-rng']],
+    ['-device virtio-vga -netdev user,id=n', ['8 vga0 generic']],
+    [
+      '-nic user,model=virtio-net-pci -nic user,model=e1000 -device virtio-rng-pci',
+      ['8 vga0 generic', '10 net0 virtio-net', '18 nic0 generic', '20 rng0 virtio-rng'],
+    ],
+    [
+      '-nodefaults -drive if=virtio,file=a -drive if=none,id=e,file=b -device virtio-blk-pci,drive=e,id=e',
+      ['8 e virtio-blk', '10 blk0 virtio-blk'],
+    ],
+    [
+      '-nodefaults -virtfs local,path=/x,mount_tag=y -device virtio-rng-pci',
+      ['8 fs0 generic', '10 rng0 virtio-rng'],
+    ],
+    // A slot that is given away is not taken by what QEMU would add.
+    ['-device virtio-rng-pci,addr=1', ['8 rng0 virtio-rng', '10 nic0 e1000e']],
+  ])('q35 with %s has what QEMU gives it', (options, places) => {
+    expect(placesOf(`qemu-system-x86_64 -M q35 ${options}`).toSorted()).toEqual(places.toSorted());
+  });
+
+  test('what is on a bus that is not known takes no slot of one that is', () => {
+    const { devices, notes } = importQemu(
+      'qemu-system-x86_64 -M q35 -nodefaults -device virtio-scsi-pci,id=s -device scsi-hd,drive=x ' +
+        '-device pcie-root-port,id=up -device x3130-upstream,id=us,bus=up ' +
+        '-device xio3130-downstream,id=ds,bus=us -device nvme,bus=ds -device virtio-rng-pci,id=r',
+      'x',
+    );
+    expect(devices.map(({ id, rid }) => [id, rid])).toEqual([
+      ['s', 0x08],
+      ['r', 0x18],
+    ]);
+    const text = notes.join('\n');
+    expect(text).toContain('scsi-hd is on no PCI bus: left out');
+    expect(text).toContain('us, a x3130-upstream is a kind of bridge');
+    expect(text).toContain('nvme is on the bus ds, which is not here: left out');
+  });
+
+  test('variables that double with every line end in a refusal', () => {
+    const lines = Array.from({ length: 60 }, () => 'A="$A$A"').join('\n');
+    expect(() => importQemu(`A=xx\n${lines}\nqemu-system-x86_64 $A`, 'x')).toThrow(/1 MiB/u);
+    expect(() => importQemu('qemu-system-x86_64 ${} -M q35', 'x')).toThrow(ImportError);
   });
 
   test('what is not one is refused with its reason', () => {
