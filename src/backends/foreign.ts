@@ -28,6 +28,7 @@ import { ConsoleWatch, endingOf } from './qemu-console.ts';
 /** Nobody plugs, answers or resets from outside. */
 const CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot', 'transfer'];
 
+/** What a guest and the judge of its console have to agree on. */
 export interface ForeignOptions {
   /** Seed of the disks' contents; must be the same when the console is judged. */
   readonly seed: string;

@@ -31,6 +31,7 @@ import { firmwareBlobs, firmwareKind, loadFirmware } from './model-firmware.ts';
 import { logLines, observeModel } from './model-observation.ts';
 import type { TapMaker } from './visit.ts';
 
+/** Of the guest in TypeScript. */
 export interface ModelBackendOptions {
   /** Which firmware the guest is given. Default: the device tree where there is one. */
   readonly firmware?: 'device-tree' | 'acpi';

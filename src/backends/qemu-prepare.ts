@@ -38,6 +38,7 @@ import {
 /** Nothing is plugged into a QEMU that runs, and a reset ends it (-no-reboot). */
 export const QEMU_CANNOT: readonly GuestCheck[] = ['hotplug', 'reboot', 'transfer'];
 
+/** Of stock Linux under QEMU with QEMU’s own devices. */
 export interface QemuBackendOptions {
   /** Kernel, modules and userspace; of the topology's architecture. */
   readonly guest: Guest;

@@ -27,10 +27,14 @@ import {
   modulesFor,
 } from './plan.ts';
 import { passedImages, type QemuBackendOptions } from './qemu-prepare.ts';
+import { tapPlan, type OpenTap, type TapAttachment } from './taps.ts';
 
+/** Of stock Linux under QEMU with our devices. */
 export interface VfioUserBackendOptions extends Omit<QemuBackendOptions, 'firmware'> {
   /** Seconds that QEMU may take until it has connected to all devices and answers; default 30. */
   readonly connectTime?: number;
+  /** NICs on TAP interfaces. */
+  readonly taps?: readonly TapAttachment[];
 }
 
 /** Everything a run is made of, before a server or QEMU starts. */
@@ -42,6 +46,8 @@ export interface VfioUserPrepared {
   readonly initramfsSha256: string;
   /** sha256 of the bytes that are read, by endpoint. */
   readonly reference: ReadonlyMap<string, string>;
+  /** What NICs are on, for as long as the run lasts. */
+  readonly taps: readonly OpenTap[];
   /** Files that the command line names. */
   readonly files: ReadonlyMap<FileName, string>;
 }
@@ -79,6 +85,7 @@ export async function prepareVfioUser(
     patience: options.patience,
     reboot: reboots(model),
     waits: true,
+    ...tapPlan(options.taps),
   });
   const initramfs = await buildInitramfs({
     guest: options.guest,

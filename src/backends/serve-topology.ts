@@ -23,6 +23,7 @@ import { startServer } from './qemu-vfio-user-session.ts';
 import { RemoteInspector } from './remote-debug.ts';
 import type { LiveEvents } from './vfio-user-setup.ts';
 
+/** Of a server for a QEMU that somebody else starts. */
 export interface ServeTopologyOptions {
   /** Where sockets and firmware are; made when absent. */
   readonly directory: string;

@@ -11,6 +11,7 @@ export interface BoundDriver {
   remove(): void;
 }
 
+/** How a device interrupts, and how often it did. */
 export interface InterruptUse {
   readonly kind: 'msi-x' | 'none';
   readonly vectors: number;

@@ -23,6 +23,7 @@ import { MmioDriverTransport } from './virtio/mmio.ts';
 import { PciDriverTransport } from './virtio/pci.ts';
 import type { VirtioTransport } from './virtio/transport.ts';
 
+/** How the guest behaves. */
 export interface GuestOptions {
   /** The kernel to be like; default Linux 6.12 with pages of 4 KiB. */
   readonly kernel?: KernelModel;

@@ -29,6 +29,7 @@ export interface Guest {
   }[];
 }
 
+/** Which stock kernel, and where it is kept. */
 export interface FetchOptions {
   /** Default: {@link cacheDirectory}. */
   readonly cache?: string;

@@ -27,6 +27,7 @@ export interface IommuExtensions {
   readonly properties?: readonly PropertySource[];
 }
 
+/** Of the device as a virtio device, beside what it offers to its driver. */
 export interface IommuDeviceOptions extends IommuOptions {
   /** Largest sizes of request and event queue. Default 256 each. */
   readonly queueSizes?: readonly [request: number, event: number];

@@ -97,6 +97,7 @@ export interface IommuOptions {
   readonly choices?: Partial<Choices>;
 }
 
+/** What a guest may grow unless a device is told otherwise. */
 export const DEFAULT_LIMITS: Limits = {
   domains: 65_536,
   mappingsPerDomain: 1 << 20,

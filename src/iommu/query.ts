@@ -6,6 +6,7 @@ import type { IommuState } from './state.ts';
 import type { Translation } from './translation.ts';
 import { LAST_ADDRESS, lower, upper, wide } from './wide.ts';
 
+/** An endpoint as it is now. */
 export interface EndpointInfo {
   readonly id: number;
   /** Domain ID, when attached. */
@@ -18,6 +19,7 @@ export interface EndpointInfo {
   readonly pins: number;
 }
 
+/** A domain as it is now. */
 export interface DomainInfo {
   readonly id: number;
   readonly bypass: boolean;
@@ -37,6 +39,7 @@ export interface SpanPiece {
   readonly how: 'memory' | 'msi';
 }
 
+/** What an access of several bytes meets: pieces of memory, or the fault. */
 export type SpanResult =
   | { readonly pieces: readonly SpanPiece[] }
   /** The first address that cannot be accessed. */

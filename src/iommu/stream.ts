@@ -55,6 +55,7 @@ export type IommuEvent =
   | { readonly kind: 'reset'; readonly system: boolean }
   | { readonly kind: 'endpoint'; readonly endpoint: number; readonly present: boolean };
 
+/** Kinds of events, for subscribing to some. */
 export type IommuEventKind = IommuEvent['kind'];
 
 const BIT: Readonly<Record<IommuEventKind, number>> = {

@@ -26,8 +26,12 @@ export type MachineEvent = { readonly order: number } & (
   | { readonly source: 'virtio'; readonly device: string; readonly event: VirtioEvent }
 );
 
+/**
+ * Called within the step of the machine that the event belongs to; it must not step the machine.
+ */
 export type MachineListener = (event: MachineEvent) => void;
 
+/** What a listener is told of. */
 export interface ListenOptions {
   /** Kinds of vIOMMU events; default all but `translation`, which is as frequent as DMA. */
   readonly iommu?: readonly IommuEventKind[];

@@ -2,6 +2,7 @@ import { hex } from '../bytes/index.ts';
 import type { Diagnostic, Place, SourcePlace } from '../topology/index.ts';
 import { printable, styleFor, type Style } from './style.ts';
 
+/** How diagnostics are printed. */
 export interface DiagnosticOptions {
   readonly color: boolean;
   /** Diagnostics printed in full; a count of the others follows. Default 200. */

@@ -8,6 +8,7 @@ import type {
 } from '../scenario/index.ts';
 import { printable, styleFor, type Style } from './style.ts';
 
+/** How a verdict is printed. */
 export interface TextOptions {
   readonly color: boolean;
   /** Every item of every promise, not only of those that failed. */

@@ -13,6 +13,7 @@ export interface FirmwareImages {
   readonly origin: string;
 }
 
+/** One boot: what, with which firmware, for how long. */
 export interface BootInput {
   readonly model: Model;
   readonly firmware: FirmwareImages;

@@ -2,6 +2,7 @@ import type { Model } from '../topology/index.ts';
 import type { DeviceEvent } from './events.ts';
 import type { LogLine, Observation } from './observation.ts';
 
+/** `not-observable`: this backend cannot see such a thing; neither good nor bad. */
 export type Outcome = 'pass' | 'fail' | 'not-observable';
 
 /** Where a piece of evidence was seen. */
@@ -35,6 +36,7 @@ export interface Promised {
   readonly judge: (model: Model, observation: Observation) => readonly Item[];
 }
 
+/** What came of one promise, item by item. */
 export interface PromiseResult {
   readonly id: string;
   readonly title: string;

@@ -47,6 +47,7 @@ export interface FilePlace {
   readonly offset?: number;
 }
 
+/** Where in YAML, a device tree, a table or a file. */
 export type Place = SourcePlace | TreePlace | TablePlace | FilePlace;
 
 export type Severity = 'error' | 'warning';
@@ -57,6 +58,7 @@ export interface Related {
   readonly message: string;
 }
 
+/** One thing that is wrong: where, what a guest does with it, and the cure. */
 export interface Diagnostic {
   /** Rule id: lower-case words joined by `-`; documented in `docs/reference/errors.md`. */
   readonly rule: string;

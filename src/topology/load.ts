@@ -17,6 +17,7 @@ const FINDINGS_MAX = 100;
 /** Text of every file that was read, by the name that places use for it. */
 export type SourceTexts = ReadonlyMap<string, string>;
 
+/** How a topology is read. */
 export interface LoadOptions {
   /** The kernel whose behaviour decides; default: the topology's, else 6.12. */
   readonly kernel?: KernelVersion;
@@ -26,6 +27,7 @@ export interface LoadOptions {
   readonly memory?: bigint;
 }
 
+/** What came of a file: a model if it can be used, and everything that is wrong with it. */
 export interface Loaded {
   /** Present when the file could be read and resolved without an error. */
   readonly model?: Model;

@@ -8,6 +8,7 @@ export const STARTER_MACHINES = [
   { id: 'q35', template: 'q35', what: 'x86-64, ACPI; QEMU' },
 ] as const;
 
+/** A machine that a first topology can be for. */
 export type StarterMachine = (typeof STARTER_MACHINES)[number]['id'];
 
 /** What somebody wants of a first topology. Counts are those of functions on bus 0. */

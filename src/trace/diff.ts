@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { TraceEntry } from './read.ts';
 import type { TraceRecord } from './record.ts';
 
+/** What is compared of two traces. */
 export interface TraceDiffOptions {
   /** Fields that may differ. Default {@link IGNORED}. */
   readonly ignore?: readonly string[];

@@ -17,6 +17,7 @@ import type { QueueError } from './queue-error.ts';
 import { QueueSlot } from './queue-slot.ts';
 import { isLive, transition } from './status.ts';
 
+/** What surrounds a virtio device: memory, ring features, who hears of it. */
 export interface VirtioOptions {
   /** How rings, tables and buffers are reached: through an IOMMU or not. */
   readonly dma: DmaSpace;

@@ -24,18 +24,25 @@ import type { KernelLog } from '../kernel-log.ts';
  * fields are zero in all of them (R6, R9, R12, R19, R24): the layouts write zero where nothing is given.
  */
 
+/** The device-readable bytes of ATTACH (VIRTIO 1.3, "IOMMU Device / ATTACH request"). */
 export function attachRequest(domain: number, endpoint: number, flags = 0): Uint8Array {
   const sink = new ByteSink('le', VIRTIO_IOMMU_REQ_ATTACH.size);
   VIRTIO_IOMMU_REQ_ATTACH.write(sink, { type: VIRTIO_IOMMU_T_ATTACH, domain, endpoint, flags });
   return sink.bytes();
 }
 
+/** The device-readable bytes of DETACH (VIRTIO 1.3, "IOMMU Device / DETACH request"). */
 export function detachRequest(domain: number, endpoint: number): Uint8Array {
   const sink = new ByteSink('le', VIRTIO_IOMMU_REQ_DETACH.size);
   VIRTIO_IOMMU_REQ_DETACH.write(sink, { type: VIRTIO_IOMMU_T_DETACH, domain, endpoint });
   return sink.bytes();
 }
 
+/**
+ * The device-readable bytes of MAP (VIRTIO 1.3, "IOMMU Device / MAP request").
+ *
+ * @param virt both ends included
+ */
 export function mapRequest(domain: number, virt: Range, phys: bigint, flags: number): Uint8Array {
   const sink = new ByteSink('le', VIRTIO_IOMMU_REQ_MAP.size);
   VIRTIO_IOMMU_REQ_MAP.write(sink, {
@@ -49,6 +56,11 @@ export function mapRequest(domain: number, virt: Range, phys: bigint, flags: num
   return sink.bytes();
 }
 
+/**
+ * The device-readable bytes of UNMAP (VIRTIO 1.3, "IOMMU Device / UNMAP request").
+ *
+ * @param virt both ends included
+ */
 export function unmapRequest(domain: number, virt: Range): Uint8Array {
   const sink = new ByteSink('le', VIRTIO_IOMMU_REQ_UNMAP.size);
   VIRTIO_IOMMU_REQ_UNMAP.write(sink, {
@@ -60,6 +72,7 @@ export function unmapRequest(domain: number, virt: Range): Uint8Array {
   return sink.bytes();
 }
 
+/** The device-readable bytes of PROBE (VIRTIO 1.3, "IOMMU Device / PROBE request"). */
 export function probeRequest(endpoint: number): Uint8Array {
   const sink = new ByteSink('le', VIRTIO_IOMMU_REQ_PROBE.size);
   VIRTIO_IOMMU_REQ_PROBE.write(sink, { type: VIRTIO_IOMMU_T_PROBE, endpoint });

@@ -40,6 +40,7 @@ const CONFIG_ATTEMPTS = 16;
 /** Entries of an indirect table. */
 const INDIRECT_ENTRIES = 32;
 
+/** What a driver wants of one queue. */
 export interface QueueWish {
   /** Called when the device has used buffers; absent: the driver polls. */
   readonly used?: () => void;

@@ -10,6 +10,7 @@ import { firmwareHtml, type FirmwareText } from './firmware.ts';
 import type { RecordedRun } from './recorder.ts';
 import { environmentHtml, verdictHtml } from './verdict.ts';
 
+/** Everything that a page about one boot is made of. */
 export interface ReportInput {
   readonly model: Model;
   readonly verdict: Verdict;

@@ -9,6 +9,7 @@ import { describeIort, describeMcfg } from './acpi.ts';
 import { describeTree } from './tree.ts';
 import { describeViot } from './viot.ts';
 
+/** What each piece of firmware of a model will say; absent: the board has none. */
 export interface Descriptions {
   readonly tree?: TreeDescription;
   readonly viot?: ViotDescription;

@@ -44,6 +44,7 @@ export type Fate =
   /** Linux crashes. */
   | 'crash';
 
+/** What comes of one description: the endpoint’s fate by the device tree, or by VIOT. */
 export interface Conclusion {
   readonly source: 'device-tree' | 'viot';
   readonly fate: Fate;
@@ -62,6 +63,7 @@ export interface AddressExplanation {
   readonly text: string;
 }
 
+/** The way of one endpoint through the firmware, step by step, to its fate. */
 export interface Explanation {
   readonly asker: Asker;
   /** In the order Linux goes. */

@@ -8,6 +8,7 @@ import { libvirt } from './libvirt.ts';
 
 /** VMMs whose configuration or command line can be written. */
 export const VMMS = ['qemu', 'libvirt', 'cloud-hypervisor', 'crosvm', 'kvmtool'] as const;
+/** A VMM whose configuration or command line can be written. */
 export type Vmm = (typeof VMMS)[number];
 
 const EXPORTS: Readonly<Record<Vmm, (model: Model) => VmmExport>> = {
