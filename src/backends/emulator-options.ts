@@ -1,6 +1,7 @@
 import type { SystemMap } from '../emulator/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../guest/index.ts';
 import type { Terminal } from './emulator-terminal.ts';
+import type { SnapshotCache } from './snapshot-cache.ts';
 import type { MachineVisitor, TapMaker } from './visit.ts';
 
 export interface EmulatorBackendOptions {
@@ -27,6 +28,8 @@ export interface EmulatorBackendOptions {
   readonly instructions?: number;
   /** Instructions without a line on the console after which it does; default 4 thousand million. */
   readonly silence?: number;
+  /** Boots start from snapshots here, where there is one of the same machine, or leave one. */
+  readonly snapshots?: SnapshotCache;
   /** Told of the machine before its first instruction. */
   readonly visit?: MachineVisitor;
   /** Sees the frames of each NIC. */

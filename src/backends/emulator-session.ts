@@ -22,6 +22,7 @@ import {
 import { isHotplugged } from '../topology/index.ts';
 import { stubTree, uefiImage } from './emulator-acpi.ts';
 import type { EmulatorBackendOptions } from './emulator-options.ts';
+import { BootStart } from './emulator-start.ts';
 import { TerminalLink, type Terminal } from './emulator-terminal.ts';
 import { chosenTree } from './emulator-tree.ts';
 import { sha256 } from './firmware-seen.ts';
@@ -44,6 +45,8 @@ export interface Boot {
   readonly console: ConsoleWatch;
   readonly passed: FirmwareImages;
   readonly initramfsSha256: string;
+  /** Where snapshots are used: how it starts. */
+  readonly start: BootStart | undefined;
   /** Instructions retired when the last line came. */
   lastLine: bigint;
 }
@@ -54,6 +57,8 @@ export interface Session {
   readonly machine: Machine;
   readonly disks: ReadonlyMap<string, ModelDisk>;
   readonly realTime: RealTime | undefined;
+  /** Whether a device has done anything since power-on. */
+  touched: boolean;
   boot?: Boot;
 }
 
@@ -87,8 +92,10 @@ export async function buildSession(
     onLine: (line) => {
       const { boot } = session;
       if (boot === undefined) return;
+      const time = Number(emulator.core.clock) / 1e9;
       boot.lastLine = emulator.core.retired;
-      boot.console.line(line, Number(emulator.core.clock) / 1e9);
+      boot.start?.line(line, time);
+      boot.console.line(line, time);
       link?.line(line);
     },
     onByte: (byte) => link?.byte(byte),
@@ -112,12 +119,13 @@ export async function buildSession(
     },
   });
   attach(emulator, machine);
-  const session: Session = { emulator, machine, disks, realTime };
+  const session: Session = { emulator, machine, disks, realTime, touched: false };
   machine.subscribe(
     (event) => {
       const told = deviceEvent(machine, event);
       const { boot } = session;
       if (told === undefined || boot === undefined) return;
+      session.touched = true;
       const timed = { ...told, time: Number(emulator.core.clock) / 1e9 };
       boot.recorder.add(timed);
       boot.audit.add(timed);
@@ -139,22 +147,27 @@ function shellAction(terminal: Terminal | undefined): readonly GuestAction[] {
 
 /** Firmware, kernel and initramfs into RAM; the CPU at the kernel's first instruction. */
 export async function prepareBoot(
-  { emulator, machine }: Session,
+  session: Session,
   input: BootInput,
   hooks: BootHooks,
   options: EmulatorBackendOptions,
   reboot: boolean,
 ): Promise<Boot> {
+  const { emulator, machine } = session;
   const { model } = input;
   const sizeOfDisk = (id: string): bigint =>
     model.endpoints.find((endpoint) => endpoint.id === id)?.device?.size ?? DISK_SIZE_DEFAULT;
   const plan = bootPlan(model, sizeOfDisk, { patience: options.patience, reboot });
+  const orders = formatPlan([...plan, ...shellAction(options.terminal)]);
+  const start = startOf(session, input, options, orders);
   const initramfs = await buildInitramfs({
     guest: options.guest,
     modules: modulesFor(model),
     ...(options.modules === undefined ? {} : { tree: options.modules }),
     parameters: moduleParameters(model),
-    plan: formatPlan([...plan, ...shellAction(options.terminal)]),
+    ...(start === undefined
+      ? { plan: orders }
+      : { plan: formatPlan([{ verb: 'plan', protocol: 1 }]), laterPlan: orders }),
     files: new Map([
       ...(await guestFiles(model)),
       ...(options.terminal === undefined ? [] : SHELL_FILES),
@@ -178,12 +191,35 @@ export async function prepareBoot(
     console: new ConsoleWatch(
       hooks,
       () => undefined,
-      (kind, fields) => talk.record(kind, fields),
+      (kind, fields) => (kind === 'plan' ? start?.asked() : talk.record(kind, fields)),
     ),
     passed,
     initramfsSha256: sha256(initramfs),
+    start,
     lastLine: emulator.core.retired,
   };
+}
+
+/**
+ * Snapshots are of machines at power-on, in virtual time, that nobody looks into: not of a second boot,
+ * nor of a person's.
+ */
+function startOf(
+  session: Session,
+  input: BootInput,
+  { snapshots: cache, visit }: EmulatorBackendOptions,
+  plan: string,
+): BootStart | undefined {
+  const { emulator, machine, boot, realTime } = session;
+  if (cache === undefined || boot !== undefined) return undefined;
+  if (realTime !== undefined || visit !== undefined) return undefined;
+  return new BootStart({ emulator, machine, input, cache, plan, isTouched: () => session.touched });
+}
+
+/** Where the boot begins: at the kernel's first instruction, or where a snapshot of it was taken. */
+export async function beginBoot({ emulator }: Session, boot: Boot): Promise<void> {
+  for (const [line, time] of (await boot.start?.begin()) ?? []) boot.console.line(line, time);
+  boot.lastLine = emulator.core.retired;
 }
 
 /** The firmware that the guest is given. */

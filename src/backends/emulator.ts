@@ -21,6 +21,7 @@ import type { EmulatorBackendOptions } from './emulator-options.ts';
 import { emulatorPreflight } from './emulator-preflight.ts';
 import { runWithin, type RunLimits } from './emulator-run.ts';
 import {
+  beginBoot,
   buildSession,
   kindOf,
   prepareBoot,
@@ -28,6 +29,7 @@ import {
   type Boot,
   type Session,
 } from './emulator-session.ts';
+import { UnusableSnapshot } from './emulator-start.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { withHarm } from './machine-talk.ts';
@@ -68,6 +70,11 @@ async function run(
   });
   try {
     return await bootAll(session, input, hooks, options, started);
+  } catch (error) {
+    if (!(error instanceof UnusableSnapshot)) throw error;
+    // It is gone now; this run leaves another.
+    hooks.progress?.('emulator: a snapshot was no good');
+    return await run(input, hooks, options);
   } finally {
     await leave?.();
   }
@@ -115,8 +122,11 @@ async function bootOnce(
   const boot = await prepareBoot(session, input, hooks, options, reboot);
   session.boot = boot;
   boot.watch.started(isSecond ? 'reset' : 'power-on');
+  await beginBoot(session, boot);
   const prepareSeconds = seconds();
-  hooks.progress?.('emulator: kernel starts');
+  hooks.progress?.(
+    boot.start?.restored === true ? 'emulator: guest goes on' : 'emulator: kernel starts',
+  );
   const stop = await runWithin(
     session.emulator,
     limitsOf(session, input, options),
@@ -128,6 +138,7 @@ async function bootOnce(
   const serialLog = options.serialLog ?? serialLogFor(input.model);
   await mkdir(dirname(serialLog), { recursive: true });
   await writeFile(serialLog, text, { flag: isSecond ? 'a' : 'w' });
+  const note = await boot.start?.finish();
   const observation: Observation = {
     capabilities: MODEL_CAPABILITIES,
     device: {
@@ -140,7 +151,7 @@ async function bootOnce(
     ...firmwareSeen(boot, model, report),
     ending: emulatorEnding(report, log, stop, options.symbols),
     environment: {
-      ...environmentOf(input, options, session.emulator, boot, stop),
+      ...environmentOf(input, options, session.emulator, boot, stop, note),
       timings: {
         prepare: prepareSeconds,
         ...(report.initTime === undefined ? {} : { 'to init': report.initTime }),
@@ -233,6 +244,7 @@ function environmentOf(
   emulator: Emulator,
   { passed, initramfsSha256 }: Boot,
   { outcome }: Stop,
+  note: string | undefined,
 ): Omit<Environment, 'timings' | 'serialLog'> {
   const [image] = guest.packages;
   const kind = passed.tree === undefined ? 'acpi' : 'device-tree';
@@ -249,6 +261,9 @@ function environmentOf(
     firmwareKind: kind,
     command: repeatingCommand(model.file, 'emulator', kind),
     seed,
-    notes: [`${outcome.instructions} instructions, ${emulator.core.ram.length >> 20} MiB of RAM`],
+    notes: [
+      `${outcome.instructions} instructions, ${emulator.core.ram.length >> 20} MiB of RAM`,
+      ...(note === undefined ? [] : [note]),
+    ],
   };
 }

@@ -6,6 +6,7 @@ export { modelBackend, type ModelBackendOptions } from './model.ts';
 export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
 export type { Terminal } from './emulator-terminal.ts';
 export { emulatorBackend } from './emulator.ts';
+export { SnapshotCache } from './snapshot-cache.ts';
 export type { EmulatorBackendOptions } from './emulator-options.ts';
 export { emulatorPreflight } from './emulator-preflight.ts';
 export { qemuVfioUserBackend, vfioUserPreflight } from './qemu-vfio-user.ts';

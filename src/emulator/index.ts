@@ -33,5 +33,6 @@ export {
   restoreSnapshot,
   takeSnapshot,
   writeSnapshot,
+  type SaidLine,
   type Snapshot,
 } from './snapshot.ts';

@@ -22,6 +22,7 @@ const DEVICES_MAX = 4096;
 const EVENTS_MAX = 65_536;
 const LINES_MAX = 64;
 const LINE_MAX = 4096;
+const SAID_MAX = 100_000;
 /** Interrupts that run inside each other: one for each priority. */
 const RUNNING_MAX = 256;
 
@@ -87,6 +88,7 @@ export const SNAPSHOT = z.strictObject({
   placedSha256: z.string(),
   cpuSide: CPU_SIDE,
   pages: z.strictObject({ numbers: anyBytes, bytes: anyBytes }),
+  said: z.array(z.tuple([z.string().max(LINE_MAX * 4), z.number()])).max(SAID_MAX),
   plugged: z.array(z.string()).max(0x1_0000),
   machine: z.strictObject({
     version: z.number(),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { constants, deflateSync, inflateSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { constants, deflate, inflateSync, type ZlibOptions } from 'node:zlib';
 
 import { ByteSink, ByteView, decodePlain, encodePlain, FormatError } from '../bytes/index.ts';
 import type { Machine, MachineState } from '../machine/index.ts';
@@ -9,6 +10,8 @@ import type { Emulator } from './emulator.ts';
 import { changedPages, restorePages, type RamPages } from './pages.ts';
 import { SNAPSHOT } from './snapshot-shape.ts';
 
+const pack: (bytes: Uint8Array, options: ZlibOptions) => Promise<Uint8Array> = promisify(deflate);
+
 const VERSION = 1;
 /** VTSNAP, the version of the file, a hash of what follows, the length of what is compressed. */
 const MAGIC = 'VTSNAP01';
@@ -16,12 +19,17 @@ const HASH_BYTES = 32;
 const HEADER = MAGIC.length + HASH_BYTES + 8;
 /** What a snapshot may have beside the RAM: states of devices. */
 const BESIDE_RAM_MAX = 64 * 1024 * 1024;
+/** zlib wants no smaller pieces. */
+const MIN_CHUNK = 1024;
 /** What of the CPU's state tells which machine it is of, and cannot be anything else. */
 const FIXED = [
   [layout.RAM_SIZE, 4],
   [layout.RAM_BASE, 8],
   [layout.FEATURES, 4],
 ] as const;
+
+/** A line of the console, and when it came, in seconds of the guest's time. */
+export type SaidLine = readonly [line: string, time: number];
 
 /** A whole machine between two instructions, as plain data. */
 export interface Snapshot {
@@ -32,6 +40,8 @@ export interface Snapshot {
   readonly placedSha256: string;
   readonly cpuSide: CpuSideState;
   readonly pages: RamPages;
+  /** What the guest had said, for whoever reads its console from the beginning. */
+  readonly said: readonly SaidLine[];
   /** Endpoints that are there, by topology id. */
   readonly plugged: readonly string[];
   /** All devices on the bus; without RAM. */
@@ -45,7 +55,11 @@ export interface Snapshot {
  * The machine goes on as one that was restored from it would: devices ask again for translations
  * that they kept, and tell of it.
  */
-export function takeSnapshot(emulator: Emulator, machine: Machine): Snapshot {
+export function takeSnapshot(
+  emulator: Emulator,
+  machine: Machine,
+  said: readonly SaidLine[] = [],
+): Snapshot {
   machine.memory.forget();
   return {
     version: VERSION,
@@ -53,6 +67,7 @@ export function takeSnapshot(emulator: Emulator, machine: Machine): Snapshot {
     placedSha256: emulator.placed.sha256,
     cpuSide: emulator.saveCpuSide(),
     pages: changedPages(emulator.core.ram, emulator.placed.pieces),
+    said: said.slice(),
     plugged: endpointsOf(machine),
     machine: machine.snapshot({ ram: false }),
   };
@@ -85,10 +100,10 @@ export function restoreSnapshot(emulator: Emulator, machine: Machine, snapshot: 
   machine.memory.forget();
 }
 
-/** As a file: checked by a hash, and compressed. */
-export function writeSnapshot(snapshot: Snapshot): Uint8Array {
+/** As a file: checked by a hash, and compressed, which a thread of its own does. */
+export async function writeSnapshot(snapshot: Snapshot): Promise<Uint8Array> {
   const plain = encodePlain(snapshot);
-  const packed = deflateSync(plain, { level: constants.Z_BEST_SPEED });
+  const packed = await pack(plain, { level: constants.Z_BEST_SPEED });
   const length = new ByteSink('le').u64(BigInt(plain.length)).bytes();
   const hash = createHash('sha256').update(length).update(packed).digest();
   return new ByteSink('le', HEADER + packed.length)
@@ -127,7 +142,9 @@ export function readSnapshot(file: Uint8Array, ramSize: number): Snapshot {
 
 function inflate(packed: Uint8Array, length: number): Uint8Array {
   try {
-    const plain = inflateSync(packed, { maxOutputLength: Math.max(1, length) });
+    // In one piece, which is faster.
+    const chunkSize = Math.max(MIN_CHUNK, length);
+    const plain = inflateSync(packed, { chunkSize, maxOutputLength: chunkSize });
     if (plain.length === length) return plain;
   } catch {
     // Damaged or longer than it says: told below.

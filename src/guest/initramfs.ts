@@ -17,6 +17,8 @@ export interface InitramfsOptions {
   readonly parameters?: ReadonlyMap<string, string>;
   /** Text of `/viommu/plan`, as `formatPlan` makes it. */
   readonly plan: string;
+  /** What the guest is told when its plan asks for another one: the scripts for that are there. */
+  readonly laterPlan?: string;
   /** More files, by absolute path in the guest; `/init` replaces our own script. */
   readonly files?: ReadonlyMap<string, { readonly data: Uint8Array; readonly mode?: number }>;
 }
@@ -30,7 +32,7 @@ const APPLETS = (
 const INIT_SCRIPT = new URL('../../qemu/init/init.sh', import.meta.url);
 
 /** Verbs of a plan whose scripts are files of their own beside it. */
-const CHECKS = ['transfer', 'vfio'] as const;
+const CHECKS = ['plan', 'transfer', 'vfio'] as const;
 
 /**
  * The initramfs of a guest: busybox, our init script, its plan, and uncompressed modules.
@@ -56,7 +58,7 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<Uint8Ar
   file('init', await readFile(INIT_SCRIPT), 0o755);
   file('viommu/plan', options.plan);
   for (const check of CHECKS) {
-    if (new RegExp(`^${check} `, 'mu').test(options.plan))
+    if (new RegExp(`^${check} `, 'mu').test(`${options.plan}${options.laterPlan ?? ''}`))
       file(`viommu/checks/${check}.sh`, await readFile(new URL(`${check}.sh`, INIT_SCRIPT)));
   }
   const line = ({ name }: { readonly name: string }): string =>

@@ -6,6 +6,8 @@ export type Aim = 'unmapped' | 'read-only' | 'reserved' | 'foreign';
 
 /** What the init script is to do, in this order; `at` is a device, see {@link deviceAt}. */
 export type GuestAction =
+  /** Asks the machine for the plan to go on with, of as many lines as it has (protocol 1). */
+  | { readonly verb: 'plan'; readonly protocol: 1 }
   /** Loads the modules of the initramfs. Nothing is loaded before a plan says so. */
   | { readonly verb: 'modules' }
   /** Device tree and ACPI tables as this guest sees them. */

@@ -73,7 +73,7 @@ describe.each([
     for (const point of POINTS) {
       const budget = point * 1e6 - Number(emulator.core.retired);
       expect((await emulator.run({ budget })).kind).toBe('budget');
-      const file = writeSnapshot(takeSnapshot(emulator, machine));
+      const file = await writeSnapshot(takeSnapshot(emulator, machine));
       const { events, lines } = witness;
       files.push({
         point: emulator.core.retired,

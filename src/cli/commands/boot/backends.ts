@@ -1,13 +1,20 @@
+import { join } from 'node:path';
 import {
   emulatorBackend,
   modelBackend,
   qemuBackend,
   qemuVfioUserBackend,
+  SnapshotCache,
   type MachineVisitor,
   type TapMaker,
   type Terminal,
 } from '../../../backends/index.ts';
-import type { BootOptionSet, Guest, ModuleTree } from '../../../guest/index.ts';
+import {
+  cacheDirectory,
+  type BootOptionSet,
+  type Guest,
+  type ModuleTree,
+} from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
 import { debugVisit } from './debug-visit.ts';
@@ -50,6 +57,7 @@ export const BACKENDS: Readonly<
       ...(modules === undefined ? {} : { modules }),
       ...(terminal === undefined ? {} : { terminal }),
       realTime: options.realtime === true,
+      ...snapshotsOf(options),
       ...cmdlineOf(options),
       ...visitOf(options, say),
       ...tapOf(options, boot),
@@ -79,6 +87,11 @@ export const BACKENDS: Readonly<
 
 function tapOf({ pcap }: BootOptions, boot: Boot): { readonly tap?: TapMaker } {
   return pcap === undefined ? {} : { tap: pcapTaps(pcap, boot) };
+}
+
+function snapshotsOf({ fromSnapshot }: BootOptions): { readonly snapshots?: SnapshotCache } {
+  if (fromSnapshot !== true) return {};
+  return { snapshots: new SnapshotCache(join(cacheDirectory(), 'snapshots')) };
 }
 
 function visitOf(

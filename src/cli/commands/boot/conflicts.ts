@@ -21,6 +21,7 @@ const ONLY: readonly {
   { flag: '--firmware-by qemu', backends: ['qemu'], given: (o) => o.firmwareBy === 'qemu' },
   { flag: '--debug', backends: ['emulator'], given: (o) => o.debug !== undefined },
   { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
+  { flag: '--from-snapshot', backends: ['emulator'], given: (o) => o.fromSnapshot === true },
   { flag: '--realtime', backends: ['emulator'], given: (o) => o.realtime === true },
   { flag: '--console', backends: ['emulator'], given: (o) => o.console === true },
   { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
@@ -61,6 +62,22 @@ function checkConsole(options: BootOptions): void {
   }
 }
 
+/** A snapshot is of a run in virtual time, which nobody looked into. */
+function checkSnapshot({ fromSnapshot, console, realtime, debug }: BootOptions): void {
+  if (fromSnapshot !== true) return;
+  const others = [
+    ...(console === true ? ['--console'] : []),
+    ...(realtime === true ? ['--realtime'] : []),
+    ...(debug === undefined ? [] : ['--debug']),
+  ];
+  if (others.length > 0) {
+    throw new InputError(
+      `--from-snapshot starts no guest for ${others.join(' or ')}`,
+      'leave --from-snapshot out',
+    );
+  }
+}
+
 /** Options that are wrong together. @throws InputError */
 export function checkOptions(options: BootOptions): void {
   const { kernel, modules, mem, firmwareFrom, stockCmdline, cmdline } = options;
@@ -89,6 +106,7 @@ export function checkOptions(options: BootOptions): void {
     );
   }
   checkConsole(options);
+  checkSnapshot(options);
   const { bootOptions, append } = cmdlineOf(options);
   const length = bootCmdline('arm64', bootOptions, append).length;
   if (length > COMMAND_LINE_MAX) {

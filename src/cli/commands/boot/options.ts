@@ -36,6 +36,7 @@ export interface BootOptions {
   readonly debug?: string;
   readonly wait?: boolean;
   readonly report?: string;
+  readonly fromSnapshot?: boolean;
   readonly realtime?: boolean;
   readonly console?: boolean;
   readonly showConsole?: boolean;
@@ -58,6 +59,7 @@ export function addBootOptions(command: Command): Command {
       seconds,
       TIME_LIMIT,
     )
+    .option('--from-snapshot', 'emulator: skip the kernel’s start, if an earlier boot left it')
     .option('--realtime', 'emulator: the guest’s clock is the wall’s, and sleeps take their time')
     .option('--console', 'emulator: a shell in the guest after its checks; Ctrl-] leaves it')
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')
