@@ -10,7 +10,8 @@ export type IommuNode = Extract<ViotNode, { type: 'pci-iommu' | 'mmio-iommu' }>;
 
 /**
  * How Linux reads a VIOT for one endpoint (drivers/acpi/viot.c): of all nodes that match, the last
- * in the table wins, since each is put at the head of a list.
+ * in the table wins, since each is put at the head of a list. A node whose output is no IOMMU is
+ * dropped before that: it answers, as broken, only where no other node matches.
  */
 export function readViot(model: Model, viot: ViotDescription, endpoint: Endpoint): Reading {
   const { location } = endpoint;
@@ -21,7 +22,8 @@ export function readViot(model: Model, viot: ViotDescription, endpoint: Endpoint
         contains(node.rids, location.rids.start)
       : node.type === 'mmio-endpoint' && node.base === location.base,
   );
-  const node = hits.at(-1);
+  const listed = hits.filter(({ output }) => iommuAt(viot, output) !== undefined);
+  const node = listed.at(-1) ?? hits[0];
   const none = { kind: 'none', by: 'VIOT', place: viot.place } as const;
   if (node === undefined) {
     return { ...none, reason: 'gap', detail: `its nodes cover ${coveredByViot(viot)}` };
@@ -35,7 +37,7 @@ export function readViot(model: Model, viot: ViotDescription, endpoint: Endpoint
       place: node.place,
     };
   }
-  const other = hits.at(-2);
+  const other = listed.at(-2);
   return {
     kind: 'translated',
     ...named(viommuOfViotNode(model, output)),
