@@ -74,6 +74,44 @@ describe('installed from the tarball', () => {
     expect(existsSync(join(project, 'out/boot.sh'))).toBe(true);
   });
 
+  test('is loaded from few files', () => {
+    const seen = join(project, 'seen');
+    const hooks = join(project, 'hooks.js');
+    writeFileSync(
+      hooks,
+      `import { appendFileSync } from 'node:fs';
+export async function load(url, context, next) {
+  appendFileSync(${JSON.stringify(seen)}, url + '\\n');
+  return next(url, context);
+}
+`,
+    );
+    const register = join(project, 'register.js');
+    writeFileSync(
+      register,
+      `import { register } from 'node:module';\nregister('./hooks.js', import.meta.url);\n`,
+    );
+    const filesLoaded = (...argv: readonly string[]): number => {
+      rmSync(seen, { force: true });
+      const cli = join(installed, 'bin/viommu-topo.js');
+      run('node', ['--import', register, cli, ...argv], project);
+      return readFileSync(seen, 'utf8')
+        .split('\n')
+        .filter((url) => url.startsWith('file:')).length;
+    };
+    const topology = join(installed, 'topologies/one-endpoint.yaml');
+    const numbers = [
+      filesLoaded('--version'),
+      filesLoaded('check', topology),
+      filesLoaded('boot', topology, '--backend', 'model'),
+    ];
+    // From single files it would be 15, 400 and 1000.
+    for (const [index, most] of [12, 40, 60].entries()) {
+      expect(numbers[index], String(numbers)).toBeGreaterThan(2);
+      expect(numbers[index], String(numbers)).toBeLessThanOrEqual(most);
+    }
+  });
+
   test('is a library', () => {
     writeFileSync(
       join(project, 'use.js'),

@@ -12,7 +12,7 @@ import { Guests } from './guests.ts';
 import { defaultJobs, inParallel } from './jobs.ts';
 import type { BootOptions } from './options.ts';
 import { hooksOf, outputsFor } from './outputs.ts';
-import { BootPool } from './pool.ts';
+import type { BootPool } from './pool.ts';
 import { joinTerminal } from './terminal.ts';
 
 /** A boot that nothing stands in the way of. */
@@ -49,7 +49,7 @@ export async function runBoots(
   const parts = { io, options, jobs, clearProgress: (): void => progress.clear() };
   const outputs = outputsFor(parts);
   const inWorkers = jobs > 1 && boots.some(({ backend }) => backend === 'emulator');
-  const pool = inWorkers ? new BootPool(jobs, options) : undefined;
+  const pool = inWorkers ? new (await import('./pool.ts')).BootPool(jobs, options) : undefined;
   const verdicts = new Map<number, Verdict>();
   let told = 0;
   const tell = (): void => {
