@@ -1,18 +1,18 @@
 import type { GuestMemory } from '../memory/index.ts';
 import { GIC_LPI_FIRST, LPI_ENABLED, LPI_PRIORITY } from '../spec/gicv3.ts';
 
-/** A piece of RAM by its physical address; undefined where there is none. */
-export type RamBytes = (address: bigint, length: number) => Uint8Array | undefined;
+/** RAM from a physical address on, at most so many bytes; fewer, or none, where it ends. */
+export type RamBytes = (address: bigint, most: number) => Uint8Array;
 
 /** RAM as the interrupt controller reads it: past every translation. */
 export function ramBytes(memory: GuestMemory): RamBytes {
-  return (address, length) => {
+  return (address, most) => {
     const window = memory
       .windows()
       .find(({ gpa, bytes }) => gpa <= address && address < gpa + BigInt(bytes.length));
-    const at = Number(address - (window?.gpa ?? 0n));
-    if (window === undefined || at + length > window.bytes.length) return undefined;
-    return window.bytes.subarray(at, at + length);
+    if (window === undefined) return new Uint8Array();
+    const at = Number(address - window.gpa);
+    return window.bytes.subarray(at, at + most);
   };
 }
 
@@ -46,10 +46,11 @@ export class Lpis {
 
   /** The most urgent one that is more urgent than `urgency`. */
   best(urgency: number): { readonly id: number; readonly priority: number } | undefined {
-    if (!this.on) return undefined;
+    if (!this.on || this.#pending.size === 0) return undefined;
+    const table = this.#configurations();
     let best: { id: number; priority: number } | undefined;
     for (const id of this.#pending) {
-      const configuration = this.#configuration(id);
+      const configuration = table[id - GIC_LPI_FIRST] ?? 0;
       const priority = configuration & LPI_PRIORITY;
       if ((configuration & LPI_ENABLED) === 0 || priority >= (best?.priority ?? urgency)) continue;
       best = { id, priority };
@@ -58,7 +59,7 @@ export class Lpis {
   }
 
   priorityOf(id: number): number {
-    return this.#configuration(id) & LPI_PRIORITY;
+    return (this.#configurations()[id - GIC_LPI_FIRST] ?? 0) & LPI_PRIORITY;
   }
 
   save(): { on: boolean; table: bigint; pending: number[] } {
@@ -72,9 +73,9 @@ export class Lpis {
     for (const id of state.pending) this.set(id, true);
   }
 
-  #configuration(id: number): number {
-    if (id >= 2 ** Number((this.table & ID_BITS) + 1n)) return 0;
-    const at = (this.table & ADDRESS) + BigInt(id - GIC_LPI_FIRST);
-    return this.#ram(at, 1)?.[0] ?? 0;
+  /** A byte for each LPI, as far as the table goes and RAM holds it. */
+  #configurations(): Uint8Array {
+    const ids = 2 ** Math.min(Number(this.table & ID_BITS) + 1, LPI_ID_BITS);
+    return this.#ram(this.table & ADDRESS, Math.max(ids - GIC_LPI_FIRST, 0));
   }
 }

@@ -63,7 +63,6 @@ export class Gicv3 extends Gic implements LpiSink {
 
   setLpi(id: number, pending: boolean): void {
     this.#lpis.set(id, pending);
-    this.update();
   }
 
   override highest(): number {
@@ -76,7 +75,10 @@ export class Gicv3 extends Gic implements LpiSink {
 
   override acknowledge(): number {
     const id = super.acknowledge();
-    if (id >= GIC_LPI_FIRST) this.setLpi(id, false);
+    if (id >= GIC_LPI_FIRST) {
+      this.setLpi(id, false);
+      this.update();
+    }
     return id;
   }
 

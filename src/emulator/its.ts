@@ -27,8 +27,9 @@ interface Device {
 
 /** Where LPIs go. */
 export interface LpiSink {
+  /** Makes an LPI pending, or takes that back; the CPU hears of it with the next `update`. */
   setLpi(id: number, pending: boolean): void;
-  /** Looks again at what is enabled. */
+  /** Looks again at what is pending and enabled. */
   update(): void;
 }
 
@@ -84,6 +85,7 @@ export class Its {
     const lpi = this.#on ? this.#devices.get(deviceId)?.events.get(eventId) : undefined;
     if (lpi === undefined) return false;
     this.#gic.setLpi(lpi, true);
+    this.#gic.update();
     return true;
   }
 
@@ -165,12 +167,15 @@ export class Its {
   #commands(): void {
     if (!this.#on || (this.#commandBase & VALID) === 0n) return;
     const size = (Number(this.#commandBase & 0xffn) + 1) * 4096;
-    while (this.#read !== this.#write && this.#write < size) {
-      const at = (this.#commandBase & ADDRESS) + BigInt(this.#read);
-      const bytes = this.#ram(at, its.GITS_CMD_SIZE);
-      if (bytes !== undefined) this.#command(bytes);
+    if (this.#read === this.#write || this.#write >= size) return;
+    const queue = this.#ram(this.#commandBase & ADDRESS, size);
+    do {
+      const bytes = queue.subarray(this.#read, this.#read + its.GITS_CMD_SIZE);
+      if (bytes.length === its.GITS_CMD_SIZE) this.#command(bytes);
       this.#read = (this.#read + its.GITS_CMD_SIZE) % size;
-    }
+    } while (this.#read !== this.#write);
+    // Once for all of them: to find the most urgent one means to look at each that is pending.
+    this.#gic.update();
   }
 
   #command(bytes: Uint8Array): void {
@@ -200,9 +205,9 @@ export class Its {
         break;
       }
       default:
-        // MAPC, MOVI, MOVALL: there is one CPU. INV, INVALL, SYNC: nothing is cached, but what
-        // is enabled may have changed.
-        this.#gic.update();
+        // MAPC, MOVI, MOVALL: there is one CPU. INV, INVALL, SYNC: nothing is cached; what is
+        // enabled may have changed, and is looked at again after the last command.
+        break;
     }
   }
 

@@ -185,3 +185,40 @@ test('saved and restored, it goes on where it was', () => {
   expect(gic.readSystem(spec.ICC_IAR1_EL1)).toBe(LPI);
   expect(its.translate(DEVICE, 0)).toBe(true);
 });
+
+test('a full queue of commands is looked at once: a guest must not make one store take minutes', () => {
+  const pending = new Set<number>();
+  let looks = 0;
+  const sink = {
+    setLpi: (id: number, is: boolean): void => void (is ? pending.add(id) : pending.delete(id)),
+    update: (): void => void looks++,
+  };
+  its = new Its(sink, new GuestMemory([{ gpa: RAM, bytes: ram }]));
+  control().write(spec.GITS_CBASER, 4, Number(RAM) + QUEUE);
+  control().write(spec.GITS_CBASER + 4, 4, 0x8000_0000);
+  control().write(spec.GITS_CTLR, 4, 1);
+  mapDevice(DEVICE, 8);
+  for (let event = 0; event < 100; event++) mapEvent(DEVICE, event, LPI + event);
+  const data = new DataView(ram.buffer);
+  for (let event = 0; event < 100; event++) {
+    const at = QUEUE + ((written + 32 * event) % 4096);
+    data.setBigUint64(at, (BigInt(DEVICE) << 32n) | BigInt(spec.GITS_CMD_INT), true);
+    data.setBigUint64(at + 8, BigInt(event), true);
+  }
+  looks = 0;
+  written = (written + 32 * 100) % 4096;
+  control().write(spec.GITS_CWRITER, 4, written);
+  expect({ looks, pending: pending.size }).toEqual({ looks: 1, pending: 100 });
+});
+
+test('a table of LPIs that ends past RAM: those of the part beyond are off', () => {
+  redistributor().write(spec.GICR_PROPBASER, 4, Number(RAM) + 0x3_f000 + 15);
+  ram[0x3_ffff] = 0xa1;
+  mapDevice(DEVICE, 2);
+  mapEvent(DEVICE, 0, LPI + 0xfff);
+  mapEvent(DEVICE, 1, LPI + 0x1000);
+  expect(its.translate(DEVICE, 1)).toBe(true);
+  expect(irq).toBe(false);
+  expect(its.translate(DEVICE, 0)).toBe(true);
+  expect(gic.readSystem(spec.ICC_IAR1_EL1)).toBe(LPI + 0xfff);
+});
