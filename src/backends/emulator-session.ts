@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-
 import { sizeOf } from '../bytes/index.ts';
 import { attach, coreModule, Emulator, RealTime, type BootFiles } from '../emulator/index.ts';
 import {
@@ -22,6 +20,7 @@ import {
 import { isHotplugged } from '../topology/index.ts';
 import { stubTree, uefiImage } from './emulator-acpi.ts';
 import type { EmulatorBackendOptions } from './emulator-options.ts';
+import { readKernel } from './emulator-kernel.ts';
 import { BootStart } from './emulator-start.ts';
 import { TerminalLink, type Terminal } from './emulator-terminal.ts';
 import { chosenTree } from './emulator-tree.ts';
@@ -175,7 +174,7 @@ export async function prepareBoot(
   });
   const { dtb, passed } = firmwareOf(input, options, emulator);
   emulator.load({
-    kernel: await readFile(options.guest.kernel),
+    kernel: await readKernel(options.guest.kernel),
     initrd: initramfs,
     dtb,
   });

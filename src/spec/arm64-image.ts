@@ -8,6 +8,9 @@ export const ARM64_IMAGE_MAGIC = 0x644d_5241;
 export const ARM64_IMAGE_FLAG_BE = 1n;
 /** Bits 1 and 2 of `flags`: page size, 0 unspecified, 1 is 4 KiB. */
 export const ARM64_IMAGE_PAGE_SHIFT = 1n;
+/** Their values. */
+export const ARM64_IMAGE_PAGE_16K = 2n;
+export const ARM64_IMAGE_PAGE_64K = 3n;
 /** The image goes this far above a multiple of it, plus `text_offset`. */
 export const ARM64_IMAGE_ALIGN = 0x20_0000;
 

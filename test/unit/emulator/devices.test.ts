@@ -108,6 +108,35 @@ describe('kernel image', () => {
     return new Uint8Array(data.buffer);
   }
 
+  /** With a PE header and one section that ends there in the file. */
+  function pe(end: number): Uint8Array {
+    const bytes = header();
+    const data = new DataView(bytes.buffer);
+    data.setUint32(0x3c, 64, true);
+    data.setUint32(64, 0x4550, true);
+    data.setUint16(70, 1, true);
+    data.setUint16(84, 32, true);
+    data.setUint32(64 + 24 + 32 + 16, 0x1000, true);
+    data.setUint32(64 + 24 + 32 + 20, end - 0x1000, true);
+    return bytes;
+  }
+
+  test('a file that holds all its sections is whole; headers past its end tell nothing', () => {
+    const bytes = pe(4096);
+    expect(readImage(bytes).bytes).toBe(bytes);
+    const data = new DataView(bytes.buffer);
+    for (const [at, value] of [
+      [0x3c, 0xffff_fff0],
+      [84, 0xffff],
+      [64, 0],
+    ] as const) {
+      if (at === 84) data.setUint16(at, value, true);
+      else data.setUint32(at, value, true);
+      expect(readImage(bytes).bytes).toBe(bytes);
+      data.setUint32(0x3c, 64, true);
+    }
+  });
+
   test('the header says how much room the kernel needs', () => {
     expect(readImage(header())).toMatchObject({ textOffset: 0, imageSize: 0x100_0000 });
   });
@@ -116,6 +145,9 @@ describe('kernel image', () => {
     ['truncated', new Uint8Array(63), 'image/truncated'],
     ['something else', header(0x1000, 0x1234), 'image/magic'],
     ['big-endian', header(0x1000, 0x644d_5241, 1n), 'image/endian'],
+    ['for pages of 16 KiB', header(0x1000, 0x644d_5241, 4n), 'image/pages'],
+    ['for pages of 64 KiB', header(0x1000, 0x644d_5241, 6n), 'image/pages'],
+    ['cut short', pe(4097), 'image/short'],
   ])('%s', (_, bytes, code) => {
     expect(() => readImage(bytes)).toThrow(expect.objectContaining({ code }) as FormatError);
   });
