@@ -2,7 +2,8 @@ import type { SystemMap } from '../emulator/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../guest/index.ts';
 import type { Terminal } from './emulator-terminal.ts';
 import type { SnapshotCache } from './snapshot-cache.ts';
-import type { MachineVisitor, TapMaker } from './visit.ts';
+import type { TapAttachment } from './taps.ts';
+import type { LinkMaker, MachineVisitor, TapMaker } from './visit.ts';
 
 export interface EmulatorBackendOptions {
   /** Kernel, modules and userspace for arm64. */
@@ -34,4 +35,8 @@ export interface EmulatorBackendOptions {
   readonly visit?: MachineVisitor;
   /** Sees the frames of each NIC. */
   readonly tap?: TapMaker;
+  /** Default: the peer inside the process, for every NIC. */
+  readonly link?: LinkMaker;
+  /** NICs on TAP interfaces; the run is in real time then. */
+  readonly taps?: readonly TapAttachment[];
 }

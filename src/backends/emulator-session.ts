@@ -33,6 +33,7 @@ import { PatternStore } from './model-disk.ts';
 import { deviceEvent, WATCHED } from './model-events.ts';
 import { bootPlan, kernelParameters, moduleParameters, modulesFor } from './plan.ts';
 import { ConsoleWatch } from './qemu-console.ts';
+import { tapPlan } from './taps.ts';
 
 /** One boot of a machine: what is listened to, and what the guest was given. */
 export interface Boot {
@@ -75,7 +76,7 @@ export function resetSession({ emulator, machine }: Session): void {
 export async function buildSession(
   { model, seed }: BootInput,
   hooks: BootHooks,
-  { tap, terminal, realTime: wantsRealTime }: EmulatorBackendOptions,
+  { tap, link: linkOf, terminal, realTime: wantsRealTime }: EmulatorBackendOptions,
 ): Promise<Session> {
   const disks = new Map<string, ModelDisk>();
   const realTime =
@@ -110,6 +111,7 @@ export async function buildSession(
     memory: emulator.memory,
     absent: (endpoint) => isHotplugged(model, endpoint),
     tap: (endpoint) => tap?.(endpoint, () => emulator.core.clock),
+    link: (endpoint) => linkOf?.(endpoint, () => realTime?.wake()),
     store: ({ id, device }) => {
       const image = { endpoint: id, size: device?.size ?? DISK_SIZE_DEFAULT, seed };
       const disk = { image, store: new PatternStore(image) };
@@ -156,7 +158,11 @@ export async function prepareBoot(
   const { model } = input;
   const sizeOfDisk = (id: string): bigint =>
     model.endpoints.find((endpoint) => endpoint.id === id)?.device?.size ?? DISK_SIZE_DEFAULT;
-  const plan = bootPlan(model, sizeOfDisk, { patience: options.patience, reboot });
+  const plan = bootPlan(model, sizeOfDisk, {
+    patience: options.patience,
+    reboot,
+    ...tapPlan(options.taps),
+  });
   const orders = formatPlan([...plan, ...shellAction(options.terminal)]);
   const start = startOf(session, input, options, orders);
   const initramfs = await buildInitramfs({

@@ -30,6 +30,7 @@ import {
   type Session,
 } from './emulator-session.ts';
 import { UnusableSnapshot } from './emulator-start.ts';
+import { runOnTaps } from './emulator-taps.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { withHarm } from './machine-talk.ts';
@@ -48,7 +49,7 @@ export function emulatorBackend(options: EmulatorBackendOptions): Backend {
     name: 'emulator',
     preflight: (input): Promise<readonly Diagnostic[]> =>
       Promise.resolve(emulatorPreflight(input, kindOf(input, options))),
-    run: (input, hooks) => run(input, hooks, options),
+    run: (input, hooks) => runOnTaps(input, hooks, options, run),
   };
 }
 

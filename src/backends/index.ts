@@ -5,6 +5,7 @@ export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
 export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
 export type { Terminal } from './emulator-terminal.ts';
+export { TAP_ADDRESS, TAP_PEER, type TapAttachment } from './taps.ts';
 export { emulatorBackend } from './emulator.ts';
 export { SnapshotCache } from './snapshot-cache.ts';
 export type { EmulatorBackendOptions } from './emulator-options.ts';

@@ -36,14 +36,16 @@ export function planName(endpoint: Endpoint): string | undefined {
 export function bootPlan(
   model: Model,
   diskBytes: (endpoint: string) => bigint,
-  { patience = PATIENCE, skipped = [], reboot = false, waits = false }: PlanOptions = {},
+  options: PlanOptions = {},
 ): GuestAction[] {
+  const { patience = PATIENCE, skipped = [], reboot = false, waits = false } = options;
   const checked = (endpoint: Endpoint): GuestAction[] => {
     const at = planName(endpoint);
     if (at === undefined) return [];
     if (endpoint.guestDriver !== undefined) return userspaceCheck(model, endpoint, at);
     const timeout = works(model, endpoint) ? patience : Math.min(patience, IMPATIENCE);
-    return checks(endpoint, at, diskBytes(endpoint.id), timeout);
+    const address = options.addresses?.get(endpoint.id);
+    return checks(endpoint, at, { size: diskBytes(endpoint.id), timeout, address });
   };
   const plugged = skipped.includes('hotplug') ? [] : model.endpoints.filter(isPlugged(model));
   return [
@@ -72,6 +74,14 @@ export interface PlanOptions {
    * that hears of a line of the report when the guest is past it.
    */
   readonly waits?: boolean;
+  /** What NICs give themselves and ping, by endpoint; default: as on QEMU's user network. */
+  readonly addresses?: ReadonlyMap<string, NicAddress>;
+}
+
+interface NicAddress {
+  /** With prefix length. */
+  readonly address: string;
+  readonly target: string;
 }
 
 function atEach(
@@ -188,7 +198,18 @@ function works(model: Model, { id }: Endpoint): boolean {
   return model.expect.endpoints[id]?.works ?? true;
 }
 
-function checks(endpoint: Endpoint, at: string, size: bigint, timeout: number): GuestAction[] {
+interface CheckOptions {
+  /** Bytes of a disk. */
+  readonly size: bigint;
+  readonly timeout: number;
+  readonly address: NicAddress | undefined;
+}
+
+function checks(
+  endpoint: Endpoint,
+  at: string,
+  { size, timeout, address }: CheckOptions,
+): GuestAction[] {
   switch (endpoint.device?.kind) {
     case 'virtio-blk':
     case 'nvme': {
@@ -202,7 +223,7 @@ function checks(endpoint: Endpoint, at: string, size: bigint, timeout: number): 
     }
     case 'virtio-net':
     case 'e1000e':
-      return [{ verb: 'nic', at, timeout }];
+      return [{ verb: 'nic', at, timeout, ...address }];
     case 'edu':
       return [
         { verb: 'edu', at, dir: 'write' },

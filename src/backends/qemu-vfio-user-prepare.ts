@@ -37,6 +37,12 @@ export interface VfioUserBackendOptions extends Omit<QemuBackendOptions, 'firmwa
   readonly taps?: readonly TapAttachment[];
 }
 
+/** Of one run. */
+export interface VfioUserRunOptions extends VfioUserBackendOptions {
+  /** `taps`, for as long as the run lasts. */
+  readonly opened: readonly OpenTap[];
+}
+
 /** Everything a run is made of, before a server or QEMU starts. */
 export interface VfioUserPrepared {
   readonly qemu: QemuProgram;
@@ -46,8 +52,6 @@ export interface VfioUserPrepared {
   readonly initramfsSha256: string;
   /** sha256 of the bytes that are read, by endpoint. */
   readonly reference: ReadonlyMap<string, string>;
-  /** What NICs are on, for as long as the run lasts. */
-  readonly taps: readonly OpenTap[];
   /** Files that the command line names. */
   readonly files: ReadonlyMap<FileName, string>;
 }

@@ -9,10 +9,11 @@ import {
   type ServerReport,
   type VfioUserServer,
 } from '../vfio-user/index.ts';
-import type { VfioUserBackendOptions, VfioUserPrepared } from './qemu-vfio-user-prepare.ts';
+import type { VfioUserPrepared, VfioUserRunOptions } from './qemu-vfio-user-prepare.ts';
 import { reboots, vfioUserArgv } from './qemu-vfio-user-prepare.ts';
 import { bootSeen, GuestLink, type BootSeen } from './qemu-vfio-user-guest.ts';
 import { watchMachine, type Watched } from './qemu-watch.ts';
+import type { OpenTap } from './taps.ts';
 import type { LiveEvents } from './vfio-user-setup.ts';
 
 /** Milliseconds between two looks at what the devices did, for whoever wants to see it live. */
@@ -40,9 +41,15 @@ export async function startServer(
   live: boolean,
   onReport: (report: ServerReport) => void,
   onNotice?: (value: unknown) => void,
+  opened: readonly OpenTap[] = [],
 ): Promise<VfioUserServer> {
+  const taps = opened.map(({ attachment, tap }) => ({
+    endpoint: attachment.endpoint,
+    name: tap.name,
+    fd: tap.fd,
+  }));
   try {
-    const setup = { module: setupModule(), data: { seed, live } };
+    const setup = { module: setupModule(), data: { seed, live, taps } };
     const server = await serve({
       model,
       directory,
@@ -86,14 +93,15 @@ class Connections {
 export async function runSession(
   input: BootInput,
   hooks: BootHooks,
-  options: VfioUserBackendOptions,
+  options: VfioUserRunOptions,
   prepared: VfioUserPrepared,
   directory: string,
 ): Promise<SessionResult> {
   const connections = new Connections();
   hooks.progress?.('serving the devices');
   const live = hooks.event !== undefined;
-  const server = await startServer(input, directory, live, (report) => connections.take(report));
+  const take = (report: ServerReport): void => connections.take(report);
+  const server = await startServer(input, directory, live, take, undefined, options.opened);
   const dead = new AbortController();
   let stopping = false;
   server.ended.then(
@@ -128,7 +136,11 @@ export async function runSession(
       ...(await bootSeen(server, seen.console)),
       ...(guest.before === undefined ? {} : { before: guest.before }),
       problems: connections.problems,
-      notes: [...connections.notes, ...guest.notes],
+      notes: [
+        ...connections.notes,
+        ...guest.notes,
+        ...((await server.ask('taps')) as readonly string[]),
+      ],
     };
   } finally {
     await stopLive?.();

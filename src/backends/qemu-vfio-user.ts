@@ -22,11 +22,13 @@ import {
   prepareVfioUser,
   type VfioUserBackendOptions,
   type VfioUserPrepared,
+  type VfioUserRunOptions,
 } from './qemu-vfio-user-prepare.ts';
 import type { BootSeen } from './qemu-vfio-user-guest.ts';
 import { runSession, type SessionResult } from './qemu-vfio-user-session.ts';
 import type { Watched } from './qemu-watch.ts';
 import { keepSerialLog } from './serial-log.ts';
+import { closeTaps, openTaps, withTaps } from './taps.ts';
 
 /** All that our devices do but their interrupts: QEMU has the MSI-X tables, and sends the messages. */
 const VFIO_USER_CAPABILITIES: ReadonlySet<Capability> = new Set(
@@ -38,7 +40,7 @@ export function qemuVfioUserBackend(options: VfioUserBackendOptions): Backend {
   return {
     name: 'qemu-vfio-user',
     preflight: (input) => Promise.resolve(vfioUserPreflight(input)),
-    run: (input, hooks) => run(input, hooks, options),
+    run: (input, hooks) => runOnTaps(input, hooks, options),
   };
 }
 
@@ -68,10 +70,26 @@ export function vfioUserPreflight(input: BootInput): readonly Diagnostic[] {
   return [...board, ...devices];
 }
 
-async function run(
+/** TAP interfaces are opened, and told of when they cannot be, before anything else. */
+async function runOnTaps(
   input: BootInput,
   hooks: BootHooks,
   options: VfioUserBackendOptions,
+): Promise<Observation> {
+  const { taps = [] } = options;
+  const opened = openTaps(taps);
+  try {
+    const observation = await run(input, hooks, { ...options, opened });
+    return taps.length === 0 ? observation : withTaps(observation, taps, [], false);
+  } finally {
+    closeTaps(opened);
+  }
+}
+
+async function run(
+  input: BootInput,
+  hooks: BootHooks,
+  options: VfioUserRunOptions,
 ): Promise<Observation> {
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
@@ -137,7 +155,7 @@ function observe(
 async function runWhole(
   input: BootInput,
   hooks: BootHooks,
-  options: VfioUserBackendOptions,
+  options: VfioUserRunOptions,
   prepared: VfioUserPrepared,
   directory: string,
 ): Promise<{ result: SessionResult; notes: string[] }> {

@@ -10,13 +10,14 @@ import {
   type DeviceRecord,
   type MachineRecord,
 } from '../scenario/index.ts';
-import type { ServerSetup, SetupContext } from '../vfio-user/index.ts';
+import { Tap, type ServerSetup, type SetupContext } from '../vfio-user/index.ts';
 import { MachineTalk } from './machine-talk.ts';
 import { MachineWatch } from './machine-watch.ts';
 import { middleOf, PatternStore } from './model-disk.ts';
 import { deviceEvent, WATCHED } from './model-events.ts';
 import { DEBUG_QUESTION, debugAnswers } from './remote-debug.ts';
 import { DISK_WRITE_BYTES } from './plan.ts';
+import { TapLink } from './tap-link.ts';
 
 /** What the backend tells the server's thread. */
 const DATA = z.object({
@@ -24,6 +25,8 @@ const DATA = z.object({
   seed: z.string(),
   /** Whether somebody takes events while the guest runs. */
   live: z.boolean(),
+  /** TAP interfaces that are open, by endpoint. */
+  taps: z.array(z.object({ endpoint: z.string(), name: z.string(), fd: z.number() })).default([]),
 });
 
 const TALK = z.object({
@@ -55,7 +58,11 @@ interface Boot {
  * since a guest makes thousands of events in a second and no thread needs to be told of each.
  */
 export function setup(context: SetupContext): ServerSetup {
-  const { seed, live } = DATA.parse(context.data);
+  const { seed, live, taps } = DATA.parse(context.data);
+  const cables = taps.map(({ endpoint, name, fd }) => {
+    const link = new TapLink(new Tap(name, fd));
+    return { endpoint, link, source: { fd, work: (): boolean => link.work() } };
+  });
   const { model } = context;
   const disks = new Map<string, PatternStore>();
   let boot: Boot | undefined;
@@ -91,7 +98,9 @@ export function setup(context: SetupContext): ServerSetup {
         disks.set(id, disk);
         return disk;
       },
+      link: ({ id }) => cables.find(({ endpoint }) => endpoint === id)?.link,
     },
+    sources: cables.map(({ source }) => source),
     questions: {
       [DEBUG_QUESTION]: debugAnswers(context, nanoseconds),
       watch: () => {
@@ -129,6 +138,7 @@ export function setup(context: SetupContext): ServerSetup {
         boot?.talk.record(kind, new Map(fields));
         return answer;
       },
+      taps: () => cables.flatMap(({ link }) => link.troubles),
       harmed: () => boot?.talk.harmed ?? [],
       written: () =>
         new Map(

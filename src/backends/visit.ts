@@ -1,4 +1,4 @@
-import type { NetTap } from '../endpoints/index.ts';
+import type { NetLink, NetTap } from '../endpoints/index.ts';
 import type { Machine } from '../machine/index.ts';
 import type { Endpoint } from '../topology/index.ts';
 
@@ -17,3 +17,9 @@ export type MachineVisitor = (target: MachineTarget) => Promise<() => Promise<vo
 
 /** Who sees the frames of a NIC. `clock`: nanoseconds since power-on. */
 export type TapMaker = (endpoint: Endpoint, clock: () => bigint) => NetTap | undefined;
+
+/**
+ * Who is at the other end of a NIC's cable; undefined: the peer inside the process. `wake` is to be
+ * called when frames were given to the guest at a time of the link's own.
+ */
+export type LinkMaker = (endpoint: Endpoint, wake: () => void) => NetLink | undefined;

@@ -47,6 +47,8 @@ export interface NetLink {
    * It is no wire: TCP frames may have up to 64 KiB, and what it delivers is right. Default false.
    */
   readonly large?: boolean;
+  /** Told once, before anything else, how frames are given to the guest at any time. */
+  connect?(deliver: Deliver): void;
   /**
    * A frame from the guest, without check sequence. It may answer at once through `deliver`.
    * The bytes are its own to keep.
@@ -136,6 +138,7 @@ export class VirtioNet implements VirtioDevice {
       max_virtqueue_pairs: 1,
       mtu: mtu ?? ETH_DATA_LEN,
     });
+    this.#link.connect?.(this.deliver);
   }
 
   attach(host: VirtioHost): void {

@@ -9,7 +9,8 @@ export type EnvironmentCode =
   | 'env/kernel-unsuitable'
   | 'env/module-missing'
   | 'env/cache-unusable'
-  | 'env/cache-busy';
+  | 'env/cache-busy'
+  | 'env/tap-unavailable';
 
 /**
  * Something outside the topology is missing or broken: a program, a mirror, a package, a kernel.

@@ -14,7 +14,7 @@ export interface MachineOptions {
   /** Contents of a disk of `size` bytes; default: zeros in memory. */
   readonly store?: (endpoint: Endpoint, size: number) => BlockStore;
   /** The other end of a NIC's cable; default: a peer that answers ARP, ICMP and DHCP. */
-  readonly link?: (endpoint: Endpoint) => NetLink;
+  readonly link?: (endpoint: Endpoint) => NetLink | undefined;
   /** Sees the frames of a NIC. */
   readonly tap?: (endpoint: Endpoint) => NetTap | undefined;
   /** What virtio-rng gives; default: seeded with 1. */

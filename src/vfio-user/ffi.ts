@@ -1,4 +1,13 @@
-import { fstatSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, endianness } from 'node:os';
 import {
@@ -10,6 +19,7 @@ import {
   type PollEntry,
   type Sys,
 } from './sys.ts';
+import type { TapSys } from './tap-sys.ts';
 import { ServerUnavailable } from './unavailable.ts';
 
 // Constants of Linux that are the same on x86-64 and arm64.
@@ -37,6 +47,11 @@ const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const EINTR = 4;
 const EAGAIN = 11;
+const TUNSETIFF = 0x4004_54ca;
+const IFREQ_SIZE = 40;
+const IFREQ_FLAGS = 16;
+const IFF_TAP = 2;
+const IFF_NO_PI = 0x1000;
 
 const BACKLOG = 1;
 const POLL_MAX = 512;
@@ -83,24 +98,34 @@ interface Libc {
   readonly munmap: Call;
 }
 
-/** @throws ServerUnavailable when this machine cannot do it */
-function libc(): Libc {
+/** Makes the error that says what this machine lacks. */
+type Unavailable = (message: string, cure: string, cause?: unknown) => Error;
+
+function loadKoffi(what: string, through: string, unavailable: Unavailable): Koffi {
   if (process.platform !== 'linux' || endianness() !== 'LE' || !['x64', 'arm64'].includes(arch())) {
-    throw new ServerUnavailable(
-      `serving devices over vfio-user is not possible on ${process.platform} (${arch()})`,
+    throw unavailable(
+      `${what} is not possible on ${process.platform} (${arch()})`,
       'use Linux on x86-64 or arm64, or another backend',
     );
   }
-  let koffi: Koffi;
   try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    return createRequire(import.meta.url)('koffi') as Koffi;
   } catch (error) {
-    throw new ServerUnavailable(
-      'the package koffi, through which memory is shared with QEMU, cannot be loaded',
+    throw unavailable(
+      `the package koffi, through which ${through}, cannot be loaded`,
       'npm install koffi (it is an optional dependency: do not install with --omit=optional)',
-      { cause: error },
+      error,
     );
   }
+}
+
+/** @throws ServerUnavailable when this machine cannot do it */
+function libc(): Libc {
+  const koffi = loadKoffi(
+    'serving devices over vfio-user',
+    'memory is shared with QEMU',
+    (message, cure, cause) => new ServerUnavailable(message, cure, { cause }),
+  );
   const lib = koffi.load(null);
   const call = (prototype: string): Call => lib.func(prototype) as Call;
   return {
@@ -321,5 +346,55 @@ export class LinuxSys implements Sys {
   #u64(at: number, value: number): void {
     this.#data.setUint32(at, value >>> 0, true);
     this.#data.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+  }
+}
+
+type Ioctl = (fd: number, request: number, argument: Uint8Array) => number;
+
+/** TAP interfaces of Linux: Node itself can do all but give one its name. */
+export class LinuxTapSys implements TapSys {
+  readonly #koffi: Koffi;
+  readonly #ioctl: Ioctl;
+
+  /** @throws what `unavailable` makes, without koffi or on another system than Linux */
+  constructor(unavailable: Unavailable) {
+    this.#koffi = loadKoffi('a TAP interface', 'Linux is asked for it', unavailable);
+    const prototype = 'int ioctl(int, unsigned long, uint8_t *)';
+    this.#ioctl = this.#koffi.load(null).func(prototype) as Ioctl;
+  }
+
+  open(): number {
+    const { O_RDWR, O_NONBLOCK: nonblock } = constants;
+    return attempt(() => openSync('/dev/net/tun', O_RDWR | nonblock));
+  }
+
+  attach(fd: number, name: string): number {
+    const request = Buffer.alloc(IFREQ_SIZE);
+    request.write(name, 0, IFREQ_FLAGS - 1, 'latin1');
+    request.writeUInt16LE(IFF_TAP | IFF_NO_PI, IFREQ_FLAGS);
+    return this.#ioctl(fd, TUNSETIFF, request) < 0 ? -this.#koffi.errno() : 0;
+  }
+
+  read(fd: number, into: Uint8Array): number {
+    return attempt(() => readSync(fd, into));
+  }
+
+  write(fd: number, frame: Uint8Array): number {
+    return attempt(() => writeSync(fd, frame));
+  }
+
+  close(fd: number): void {
+    closeSync(fd);
+  }
+}
+
+/** What Node throws has the errno's negative in it. */
+function attempt(call: () => number): number {
+  try {
+    return call();
+  } catch (error) {
+    const { errno } = error as NodeJS.ErrnoException;
+    if (typeof errno !== 'number' || errno >= 0) throw error;
+    return errno;
   }
 }

@@ -5,3 +5,5 @@ export type { ProblemCode, ServerProblem } from './problem.ts';
 export type { ServerSetup, SetupContext, SetupFunction, SetupModule } from './thread.ts';
 export { ServerUnavailable } from './unavailable.ts';
 export { serverObstacle } from './obstacle.ts';
+export { GONE, isTapName, NO_FRAME, openTap, Tap, TapUnavailable } from './tap.ts';
+export type { TapSys } from './tap-sys.ts';

@@ -7,6 +7,7 @@ import { ServedDevice } from './served-device.ts';
 import { Session } from './session.ts';
 import { looksUnshared } from './shared-ram.ts';
 import type { PollEntry, Sys } from './sys.ts';
+import type { Source } from './thread.ts';
 
 /** What happens on the sockets, and what went wrong. */
 export type ServerReport =
@@ -33,6 +34,11 @@ interface Slot {
   maps?: ClientMaps;
 }
 
+interface Listened {
+  readonly source: Source;
+  readonly entry: PollEntry;
+}
+
 /**
  * Serves functions of a machine to a VMM: one listening socket each, one connection at a time. All
  * happens in {@link step}, on one thread; an answer is complete before the next message is looked at.
@@ -45,6 +51,7 @@ export class Server {
   readonly #ram: GuestRam;
   readonly #report: (report: ServerReport) => void;
   readonly #slots: Slot[] = [];
+  #sources: Listened[] = [];
   readonly #wake: PollEntry;
   #entries: PollEntry[] = [];
   #requests = 0;
@@ -84,6 +91,12 @@ export class Server {
     const fd = this.#sys.listen(served.socket);
     const listener = { fd, wantsToSend: false, ready: false };
     this.#slots.push({ served, device: new ServedDevice(fn, this.#sys), listener });
+    this.#arrange();
+  }
+
+  /** Takes what comes from there, until it says that nothing will. */
+  listenTo(source: Source): void {
+    this.#sources.push({ source, entry: { fd: source.fd, wantsToSend: false, ready: false } });
     this.#arrange();
   }
 
@@ -150,6 +163,10 @@ export class Server {
       if (slot.connection !== undefined) this.#serve(slot, slot.connection, all);
       else if (slot.listener.ready) this.#accept(slot);
     }
+    for (const listened of this.#sources) {
+      if (this.#held) break;
+      if (listened.entry.ready) this.#hear(listened);
+    }
     // Whoever holds in the middle of it leaves the rest for later.
     if (all && this.#held) this.#resumed = true;
     if (this.#wake.ready) {
@@ -181,6 +198,13 @@ export class Server {
     connection.entry.ready = false;
     const outcome = this.#guarded(slot.served.id, () => connection.work());
     if (outcome !== true) this.#disconnect(slot);
+  }
+
+  #hear(listened: Listened): void {
+    listened.entry.ready = false;
+    if (this.#guarded('a source', () => listened.source.work()) === true) return;
+    this.#sources = this.#sources.filter((one) => one !== listened);
+    this.#arrange();
   }
 
   #accept(slot: Slot): void {
@@ -247,7 +271,8 @@ export class Server {
     const mine = this.#held
       ? []
       : this.#slots.map(({ connection, listener }) => connection?.entry ?? listener);
-    this.#entries = [this.#wake, ...mine];
+    const others = this.#held ? [] : this.#sources.map(({ entry }) => entry);
+    this.#entries = [this.#wake, ...mine, ...others];
   }
 
   /** Our own mistake in one place must not stop the others. */

@@ -22,9 +22,19 @@ export interface SetupContext {
   readonly release: () => void;
 }
 
+/** Something besides QEMU that has news for a device. */
+export interface Source {
+  /** Ready to be read when there is some. */
+  readonly fd: number;
+  /** Takes some of it; false when nothing will come any more. It must not wait. */
+  readonly work: () => boolean;
+}
+
 /** What it gives. */
 export interface ServerSetup {
   readonly machine?: Pick<MachineOptions, 'store' | 'link' | 'tap' | 'random'>;
+  /** Listened to along with the sockets; their descriptors are not the server's to close. */
+  readonly sources?: readonly Source[];
   /** Names for `ask`. They answer at once: arguments and answers are cloned between threads. */
   readonly questions?: Readonly<Record<string, (argument: unknown) => unknown>>;
 }

@@ -37,6 +37,7 @@ async function run(data: ThreadData, questions: MessagePort): Promise<void> {
   numberBuses(machine);
   const server = new Server(sys, machine, (report) => post({ kind: 'report', report }));
   held.server = server;
+  for (const source of setup.sources ?? []) server.listenTo(source);
   const outbox = new Outbox(
     (events, lost) => post({ kind: 'events', events, lost }),
     () => Atomics.load(shared, SEEN),

@@ -60,6 +60,7 @@ test('a boot that crashes in its worker names its file', async () => {
   const guest = { ...(await fetchGuest('arm64')), kernel: '/nonexistent/vmlinuz' };
   const options = {
     append: [],
+    net: [],
     firmwareBy: 'own',
     format: 'text',
     seed: 'x',

@@ -19,6 +19,7 @@ import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
 import { debugVisit } from './debug-visit.ts';
 import type { BootOptions } from './options.ts';
+import { tapsOf } from './net.ts';
 import { pcapTaps } from './pcap.ts';
 import { readSystemMap } from './system-map.ts';
 
@@ -61,6 +62,7 @@ export const BACKENDS: Readonly<
       ...cmdlineOf(options),
       ...visitOf(options, say),
       ...tapOf(options, boot),
+      taps: tapsOf(options.net, boot.model),
       ...(options.systemMap === undefined ? {} : { symbols: readSystemMap(options.systemMap) }),
     }),
   qemu: async ({ options, guest }) => {
@@ -73,12 +75,13 @@ export const BACKENDS: Readonly<
       ...cmdlineOf(options),
     });
   },
-  'qemu-vfio-user': async ({ options, guest }) => {
+  'qemu-vfio-user': async ({ options, boot, guest }) => {
     const { qemu, accel = 'auto' } = options;
     return qemuVfioUserBackend({
       guest: await guest(),
       ...(qemu === undefined ? {} : { qemu }),
       accel,
+      taps: tapsOf(options.net, boot.model),
       ...cmdlineOf(options),
     });
   },

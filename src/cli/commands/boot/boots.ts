@@ -41,6 +41,12 @@ export function planBoots(topologies: readonly Ready[], options: BootOptions, io
   if (options.console === true && boots.length > 1) {
     throw new InputError('--console: one terminal is for one guest', 'name one topology');
   }
+  if (options.net.length > 0 && boots.length > 1) {
+    throw new InputError(
+      '--net: a TAP interface is for one guest at a time',
+      'name one topology, and one --firmware',
+    );
+  }
   return boots;
 }
 

@@ -22,6 +22,7 @@ const ONLY: readonly {
   { flag: '--debug', backends: ['emulator'], given: (o) => o.debug !== undefined },
   { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
   { flag: '--from-snapshot', backends: ['emulator'], given: (o) => o.fromSnapshot === true },
+  { flag: '--net', backends: ['emulator', 'qemu-vfio-user'], given: (o) => o.net.length > 0 },
   { flag: '--realtime', backends: ['emulator'], given: (o) => o.realtime === true },
   { flag: '--console', backends: ['emulator'], given: (o) => o.console === true },
   { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
@@ -63,12 +64,13 @@ function checkConsole(options: BootOptions): void {
 }
 
 /** A snapshot is of a run in virtual time, which nobody looked into. */
-function checkSnapshot({ fromSnapshot, console, realtime, debug }: BootOptions): void {
+function checkSnapshot({ fromSnapshot, console, realtime, debug, net }: BootOptions): void {
   if (fromSnapshot !== true) return;
   const others = [
     ...(console === true ? ['--console'] : []),
     ...(realtime === true ? ['--realtime'] : []),
     ...(debug === undefined ? [] : ['--debug']),
+    ...(net.length > 0 ? ['--net'] : []),
   ];
   if (others.length > 0) {
     throw new InputError(

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import { bytes, count, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
+import { netOption, type NetOption } from './net.ts';
 
 /** Forms of a verdict, the default first. */
 export const VERDICT_FORMATS = ['text', 'json', 'junit', 'tap'] as const;
@@ -33,6 +34,7 @@ export interface BootOptions {
   readonly trace?: string;
   readonly traceFormat?: 'jsonl' | 'chrome';
   readonly pcap?: string;
+  readonly net: readonly NetOption[];
   readonly debug?: string;
   readonly wait?: boolean;
   readonly report?: string;
@@ -77,6 +79,12 @@ export function addBootOptions(command: Command): Command {
     .option('--debug <socket>', 'emulator: let viommu-topo debug look into the run')
     .option('--wait', 'with --debug: wait for its continue before the first instruction')
     .option('--pcap <dir>', 'model, emulator: write the frames of each NIC there')
+    .option(
+      '--net <tap=name,...>',
+      'emulator, qemu-vfio-user: a NIC on a TAP interface [,endpoint=ID][,ip=A/N,peer=A]; repeatable',
+      netOption,
+      [],
+    )
     .option('--show-console', 'show the guest’s console while it runs')
     .option('--quiet', 'no progress')
     .option('--force', 'boot although the topology has errors');
