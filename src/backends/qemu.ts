@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { makeDirectories } from '../bytes/index.ts';
 import type { Guest } from '../guest/index.ts';
 import { findQemu, preflight, shellWord, showQemuVersion, workDirectory } from '../qemu/index.ts';
 import {
@@ -62,7 +63,7 @@ async function run(
     const { seen, recorder, notes } = await watchWhole(input, hooks, options, prepared);
     const { report, log, text } = seen.console.finish();
     const serialLog = options.serialLog ?? serialLogFor(input.model);
-    await mkdir(dirname(serialLog), { recursive: true });
+    makeDirectories(dirname(serialLog));
     await writeFile(serialLog, text);
     return {
       capabilities: QEMU_CAPABILITIES,

@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 
+import { makeDirectories } from '../bytes/index.ts';
 import type { Model } from '../topology/index.ts';
 
 let made = 0;
@@ -26,7 +27,7 @@ export async function keepSerialLog(
   text: string,
 ): Promise<string> {
   const file = path ?? serialLogFor(model);
-  await mkdir(dirname(file), { recursive: true });
+  makeDirectories(dirname(file));
   await writeFile(file, text);
   return file;
 }

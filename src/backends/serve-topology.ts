@@ -1,7 +1,8 @@
-import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join, resolve } from 'node:path';
 
+import { makeDirectories } from '../bytes/index.ts';
 import { bootCmdline, EnvironmentError } from '../guest/index.ts';
 import {
   argumentLines,
@@ -68,7 +69,7 @@ export async function serveTopology(
 ): Promise<ServedTopology> {
   const { model } = input;
   const directory = resolve(options.directory);
-  await mkdir(directory, { recursive: true });
+  makeDirectories(directory);
   for (const { socket } of servedFunctions(model, directory)) await clearSocket(socket);
   const files = new Map<FileName, string>([
     ['kernel', resolve(options.kernel)],

@@ -13,4 +13,5 @@ export {
   type Range,
 } from './range.ts';
 export { hex } from './hex.ts';
+export { makeDirectories } from './directories.ts';
 export { checksumByte, sum8 } from './checksum.ts';

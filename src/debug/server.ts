@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import {
@@ -7,6 +7,7 @@ import {
   type JSONRPCRequest,
   type JSONRPCResponse,
 } from 'json-rpc-2.0';
+import { makeDirectories } from '../bytes/index.ts';
 import { LineSplitter } from './lines.ts';
 import { DebugError, METHODS, type Answerer, type Json } from './protocol.ts';
 import { connects, SocketError, SOCKET_PATH_MAX } from './socket.ts';
@@ -74,7 +75,15 @@ async function clear(path: string): Promise<void> {
     );
   }
   const directory = dirname(resolve(path));
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    makeDirectories(directory, 0o700);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SocketError(
+      `${directory}: this directory cannot be made: ${why}`,
+      'choose another path',
+    );
+  }
   const { uid, mode } = statSync(directory);
   const own = process.getuid?.() ?? uid;
   const isSticky = (mode & 0o1000) !== 0;

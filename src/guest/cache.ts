@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { makeDirectories } from '../bytes/index.ts';
 import { EnvironmentError } from './environment.ts';
 
 /** `$XDG_CACHE_HOME/viommu-topo`, or `~/.cache/viommu-topo` (XDG Base Directory Specification). */
@@ -19,7 +20,7 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
 export async function cacheSubdirectory(...parts: string[]): Promise<string> {
   const path = join(...parts);
   try {
-    await mkdir(path, { recursive: true });
+    makeDirectories(path);
   } catch (cause) {
     throw new EnvironmentError(
       'env/cache-unusable',

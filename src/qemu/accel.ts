@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { makeDirectories } from '../bytes/index.ts';
 import { cacheDirectory, writeWhole } from '../guest/index.ts';
 import { z } from 'zod';
 import { QemuError } from './error.ts';
@@ -53,7 +54,7 @@ export async function chooseAccel(qemu: QemuProgram, options: AccelOptions): Pro
   const result = await tryKvm(qemu, options);
   options.signal?.throwIfAborted();
   try {
-    await mkdir(directory, { recursive: true });
+    makeDirectories(directory);
     await writeWhole(file, `${JSON.stringify(result)}\n`);
   } catch {
     // A cache that cannot be written costs the next run a second or two.

@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/pr
 import { join } from 'node:path';
 import { z } from 'zod';
 
+import { makeDirectories } from '../bytes/index.ts';
 import {
   cacheDirectory,
   EnvironmentError,
@@ -78,7 +79,11 @@ export async function fetchQemu(options: FetchQemuOptions = {}): Promise<Fetched
   const home = homeOf(options.cache ?? cacheDirectory());
   const cached = options.refresh === true ? undefined : await load(home);
   if (cached !== undefined) return cached;
-  await mkdir(home, { recursive: true }).catch(() => undefined);
+  try {
+    makeDirectories(home);
+  } catch {
+    // The lock below says what is wrong with the cache.
+  }
   return withLock(`${home}.lock`, async () => {
     // Another run may have fetched it while this one waited.
     const other = options.refresh === true ? undefined : await load(home);

@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { makeDirectories } from '../../bytes/index.ts';
 import { foreignGuest, writeForeignDisks } from '../../backends/index.ts';
 import { asOutputError } from '../../firmware/index.ts';
 import { fetchGuest, type Guest } from '../../guest/index.ts';
@@ -84,7 +85,7 @@ async function write(
   made: Awaited<ReturnType<typeof foreignGuest>>,
 ): Promise<string[]> {
   try {
-    await mkdir(directory, { recursive: true });
+    makeDirectories(directory);
     if ((await readdir(directory)).length > 0) {
       throw new InputError(`${directory} is not empty`, 'name a directory that is not there yet');
     }

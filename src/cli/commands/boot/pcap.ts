@@ -1,5 +1,6 @@
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectories } from '../../../bytes/index.ts';
 import type { TapMaker } from '../../../backends/index.ts';
 import { pcapTap } from '../../../endpoints/index.ts';
 import { asOutputError } from '../../../firmware/index.ts';
@@ -13,7 +14,7 @@ export function pcapTaps(directory: string, { model, kind }: Boot): TapMaker {
     let isNew = true;
     return pcapTap((bytes) => {
       try {
-        if (isNew) mkdirSync(directory, { recursive: true });
+        if (isNew) makeDirectories(directory);
         // Whole frames at once: a guest that hangs leaves a file that ends with one.
         if (isNew) writeFileSync(file, bytes);
         else appendFileSync(file, bytes);

@@ -1,6 +1,5 @@
-import { mkdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { FormatError } from '../../../bytes/index.ts';
+import { join, resolve } from 'node:path';
+import { FormatError, makeDirectories } from '../../../bytes/index.ts';
 import { printDts, readFdt } from '../../../fdt/index.ts';
 import { asOutputError, inspect, inspectionText } from '../../../firmware/index.ts';
 import {
@@ -21,7 +20,7 @@ export function reportOutput({ io, options, clearProgress }: OutputParts): Outpu
   const { report: directory } = options;
   if (directory === undefined) return undefined;
   try {
-    makeDirectory(resolve(directory));
+    makeDirectories(resolve(directory));
   } catch (error) {
     throw asOutputError(error, directory);
   }
@@ -68,13 +67,6 @@ export function reportOutput({ io, options, clearProgress }: OutputParts): Outpu
       io.err(`report: ${join(directory, entries.length > 1 ? 'index.html' : only.file)}\n`);
     },
   };
-}
-
-/** Step by step: where a file system answers ENOENT to mkdir, Node's own recursion has no end. */
-function makeDirectory(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path));
-  mkdirSync(path);
 }
 
 /** The topology's name; with the backend and the firmware where that is taken. */
