@@ -14,15 +14,26 @@ const consoleLog = join(scratch, 'console.log');
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 function machine(): string[] {
+  const cmdline = readFileSync(join(guest, 'cmdline'), 'utf8').trim();
+  const drive = `if=none,id=d,format=raw,file=${join(guest, 'disk0.img')}`;
+  const disk = 'virtio-blk-pci,bus=pcie.0,addr=2,drive=d,iommu_platform=on,disable-legacy=on';
   return [
     ...'-M virt,gic-version=3 -cpu cortex-a57 -m 512M -nodefaults -no-user-config'.split(' '),
     ...'-display none -serial stdio -no-reboot'.split(' '),
-    ...['-kernel', join(guest, 'kernel'), '-initrd', join(guest, 'initramfs.cpio')],
-    ...['-append', readFileSync(join(guest, 'cmdline'), 'utf8').trim()],
-    ...['-dtb', join(firmware, 'topology.dtb')],
-    ...['-device', 'virtio-iommu-pci,bus=pcie.0,addr=1'],
-    ...['-drive', `if=none,id=d,format=raw,file=${join(guest, 'disk0.img')}`],
-    ...['-device', 'virtio-blk-pci,bus=pcie.0,addr=2,drive=d,iommu_platform=on,disable-legacy=on'],
+    '-kernel',
+    join(guest, 'kernel'),
+    '-initrd',
+    join(guest, 'initramfs.cpio'),
+    '-append',
+    cmdline,
+    '-dtb',
+    join(firmware, 'topology.dtb'),
+    '-device',
+    'virtio-iommu-pci,bus=pcie.0,addr=1',
+    '-drive',
+    drive,
+    '-device',
+    disk,
   ];
 }
 
@@ -35,9 +46,8 @@ beforeAll(async () => {
 
 describe('a guest that another VMM has run', () => {
   test('passes where it shows what the topology promises', async () => {
-    const { code, out } = await cli(
-      ...['judge', TOPOLOGY, consoleLog, '--firmware-from', firmware, '--machine', 'by hand'],
-    );
+    const argv = ['judge', TOPOLOGY, consoleLog, '--firmware-from', firmware];
+    const { code, out } = await cli(...argv, '--machine', 'by hand');
     expect(out).toMatch(/^PASS one-endpoint \(console/mu);
     expect(code).toBe(0);
     expect(out).toMatch(/ok +the guest's own copy of the firmware is the one that was passed/u);

@@ -69,8 +69,8 @@ describe('matrix', () => {
   test('runs the product, with options of boot after --', async () => {
     const file = join(scratch, 'v.xml');
     const { code, err } = await cli(
-      ...['matrix', ITS, Q35, '--backend', 'model', '--run'],
-      ...['--', '--format', 'junit', '-o', file, '--quiet'],
+      ...`matrix ${ITS} ${Q35} --backend model --run -- --format junit --quiet -o`.split(' '),
+      file,
     );
     expect(code).toBe(0);
     expect(err).toContain('3 boots: 3 passed, 0 failed');
