@@ -1,4 +1,9 @@
-import { describeOutcome, type Outcome, type SystemMap } from '../emulator/index.ts';
+import {
+  describeOutcome,
+  describeWhereabouts,
+  type Outcome,
+  type SystemMap,
+} from '../emulator/index.ts';
 import type { GuestReport } from '../guest/index.ts';
 import type { Ending, LogLine } from '../scenario/index.ts';
 
@@ -24,7 +29,11 @@ export function emulatorEnding(
   const panic = log.find(({ meaning }) => meaning?.code === 'panic');
   if (panic !== undefined) return { kind: 'panic', detail: panic.text, tail };
   const said = report.lines === 0 ? 'before its init script' : `after ${report.lines} report lines`;
-  const where = describeOutcome(stop.outcome, symbols);
+  // A limit of ours may end a run anywhere: what stopped the CPU then says nothing.
+  const where =
+    stop.kind === 'outcome'
+      ? describeOutcome(stop.outcome, symbols)
+      : describeWhereabouts(stop.outcome, symbols);
   switch (stop.kind) {
     case 'silent': {
       const long = `not a word for ${Math.round(stop.instructions / 1e6)} M instructions`;

@@ -31,6 +31,7 @@ import {
 } from './emulator-session.ts';
 import { UnusableSnapshot } from './emulator-start.ts';
 import { runOnTaps } from './emulator-taps.ts';
+import { kernelOf } from './environment.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { withHarm } from './machine-talk.ts';
@@ -247,15 +248,10 @@ function environmentOf(
   { outcome }: Stop,
   note: string | undefined,
 ): Omit<Environment, 'timings' | 'serialLog'> {
-  const [image] = guest.packages;
   const kind = passed.tree === undefined ? 'acpi' : 'device-tree';
   return {
     backend: 'emulator',
-    kernel: {
-      release: guest.release,
-      sha256: guest.kernelSha256,
-      origin: image === undefined ? guest.kernel : `${image.package} ${image.version}`,
-    },
+    kernel: kernelOf(guest),
     initramfsSha256,
     machine: `our own devices and CPU (AArch64 in WebAssembly), ${kind}`,
     firmware: passed.origin,

@@ -2,7 +2,6 @@ import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { makeDirectories } from '../bytes/index.ts';
-import type { Guest } from '../guest/index.ts';
 import { findQemu, preflight, shellWord, showQemuVersion, workDirectory } from '../qemu/index.ts';
 import {
   DeviceRecorder,
@@ -13,6 +12,7 @@ import {
   type Observation,
 } from '../scenario/index.ts';
 import type { Diagnostic } from '../topology/index.ts';
+import { kernelOf } from './environment.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
 import { observeGuest } from './guest-observation.ts';
 import { endingOf } from './qemu-console.ts';
@@ -129,14 +129,5 @@ function environmentOf(
     firmwareKind: model.arch === 'arm64' ? 'device-tree' : 'acpi',
     command: [qemu.path, ...argv].map(shellWord),
     seed,
-  };
-}
-
-function kernelOf(guest: Guest): NonNullable<Environment['kernel']> {
-  const [image] = guest.packages;
-  return {
-    release: guest.release,
-    sha256: guest.kernelSha256,
-    origin: image === undefined ? guest.kernel : `${image.package} ${image.version}`,
   };
 }

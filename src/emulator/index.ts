@@ -16,7 +16,7 @@ export type {
 } from './contract.ts';
 export { RealTime } from './real-time.ts';
 export { SystemMap } from './system-map.ts';
-export { describeOutcome, type Outcome, type Whereabouts } from './outcome.ts';
+export { describeOutcome, describeWhereabouts, type Outcome, type Whereabouts } from './outcome.ts';
 export { Gic, type GicState } from './gicv2.ts';
 export { Gicv3, type Gicv3State } from './gicv3.ts';
 export { Its, type ItsState } from './its.ts';

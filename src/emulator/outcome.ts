@@ -43,10 +43,17 @@ const WORDS: Record<Outcome['kind'], string> = {
 
 /** One line for people: what happened, where (by name, if the kernel's are known), after how much. */
 export function describeOutcome(outcome: Outcome, symbols?: SystemMap): string {
-  const { pc, el, instructions } = outcome;
-  const name = el === 0 ? undefined : symbols?.at(pc);
-  const place = name === undefined ? `EL${el}` : `${name}, EL${el}`;
-  const where = `at ${hex(pc)} (${place}) after ${instructions} instructions`;
+  const where = describeWhereabouts(outcome, symbols);
   if (outcome.kind !== 'unsupported') return `${WORDS[outcome.kind]} ${where}`;
   return `${WORDS.unsupported}: ${outcome.what}, word ${hex(outcome.word)}, ${where}`;
+}
+
+/** Where the CPU is, by name if the kernel's are known, and after how much. */
+export function describeWhereabouts(
+  { pc, el, instructions }: Whereabouts,
+  symbols?: SystemMap,
+): string {
+  const name = el === 0 ? undefined : symbols?.at(pc);
+  const place = name === undefined ? `EL${el}` : `${name}, EL${el}`;
+  return `at ${hex(pc)} (${place}) after ${instructions} instructions`;
 }

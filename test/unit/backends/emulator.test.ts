@@ -173,6 +173,16 @@ describe('how a run ended', () => {
     expect(ending.tail).toEqual(['[    0.000000] Booting Linux']);
   });
 
+  test.each([
+    { kind: 'silent', instructions: 4e9 },
+    { kind: 'time-limit', seconds: 20 },
+  ] as const)('a limit of $kind says where the CPU was, and blames nothing else', (stop) => {
+    const { kind, detail } = emulatorEnding(report, [], { ...stop, outcome: outcome('budget') });
+    expect(kind).toBe(stop.kind);
+    expect(detail).toContain('at 0xffff800080000000 (EL1) after 5000000 instructions');
+    expect(detail).not.toContain('budget');
+  });
+
   test('an address has a name where the names of the kernel are known', () => {
     const start = WHERE.pc - 0x14n;
     const symbols = SystemMap.parse(`${start.toString(16).padStart(16, '0')} T cpu_do_idle\n`);
