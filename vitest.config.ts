@@ -1,14 +1,24 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // Two projects: `unit` needs nothing but Node; `e2e` and `oracle` call foreign
 // programs (dtc, iasl, QEMU) and real guests, `browser` a real chromium, one file at a time, since a boot
 // under TCG takes a whole core.
+// Examples import the package by its name, as users do; here it is what stands in src/.
+const src = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
+const alias = {
+  'viommu-topo/testing': src('driver/index.ts'),
+  'viommu-topo/matchers': src('matchers/index.ts'),
+  'viommu-topo': src('index.ts'),
+};
+
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          alias,
           include: ['test/{unit,spec,golden,property,sim}/**/*.test.ts'],
           testTimeout: 30_000,
         },
@@ -38,7 +48,8 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
+          alias,
+          include: ['test/e2e/**/*.test.ts', 'docs/examples/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           fileParallelism: false,
