@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 import { exists, hostMirrors, writeAptConfig } from './apt-config.ts';
 import { cacheDirectory, cacheSubdirectory, withLock } from './cache.ts';
@@ -268,9 +266,22 @@ export function parseRecord(text: string): AptRecord | undefined {
   };
 }
 
+/** Bytes that are read and summed up at once. */
+const HASHED_AT_ONCE = 1 << 20;
+
 /** The sha256 of a file, in lower-case hexadecimal. */
 export async function sha256File(path: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
+  const file = await open(path);
+  try {
+    // In large pieces: a stream takes four times as long, which is felt at every boot.
+    const piece = Buffer.allocUnsafe(HASHED_AT_ONCE);
+    for (;;) {
+      const { bytesRead } = await file.read(piece, 0, piece.length);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(piece.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
 }

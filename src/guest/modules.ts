@@ -1,11 +1,10 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 
 import { EnvironmentError } from './environment.ts';
 import { type ModuleInfo, moduleName, readModuleInfo } from './modinfo.ts';
-import { run } from './run.ts';
+import { ModuleFiles } from './module-files.ts';
+import { unpackModule } from './unpack.ts';
 
 /** A module as the initramfs carries it. */
 export interface KernelModule {
@@ -16,8 +15,6 @@ export interface KernelModule {
   readonly info: ModuleInfo;
 }
 
-const MODULE_FILE = /^(.+)\.ko(?:\.(xz|zst|gz))?$/u;
-
 /**
  * The modules of one kernel: a directory like `/lib/modules/6.12.95`.
  *
@@ -26,19 +23,17 @@ const MODULE_FILE = /^(.+)\.ko(?:\.(xz|zst|gz))?$/u;
  */
 export class ModuleTree {
   readonly dir: string;
-  readonly #files: ReadonlyMap<string, string>;
-  readonly #builtin: ReadonlySet<string>;
+  readonly #files: ModuleFiles;
   readonly #loaded = new Map<string, KernelModule>();
 
-  private constructor(dir: string, files: Map<string, string>, builtin: Set<string>) {
+  private constructor(dir: string, files: ModuleFiles) {
     this.dir = dir;
     this.#files = files;
-    this.#builtin = builtin;
   }
 
   /** Throws {@link EnvironmentError} `env/module-missing` when the directory cannot be read. */
   static async open(dir: string): Promise<ModuleTree> {
-    const names = await readdir(dir, { recursive: true }).catch((cause: unknown) => {
+    await readdir(dir).catch((cause: unknown) => {
       throw new EnvironmentError(
         'env/module-missing',
         `Cannot read the modules directory ${dir}`,
@@ -46,26 +41,14 @@ export class ModuleTree {
         { cause },
       );
     });
-    const files = new Map<string, string>();
-    for (const path of names.toSorted()) {
-      const match = MODULE_FILE.exec(path.slice(path.lastIndexOf('/') + 1));
-      const name = moduleName(match?.[1] ?? '');
-      if (name !== '' && !files.has(name)) files.set(name, path);
-    }
-    const list = await readFile(join(dir, 'modules.builtin'), 'utf8').catch(() => '');
-    const builtin = new Set<string>();
-    for (const line of list.split('\n')) {
-      const match = MODULE_FILE.exec(line.trim().slice(line.trim().lastIndexOf('/') + 1));
-      if (match !== null) builtin.add(moduleName(match[1] ?? ''));
-    }
-    return new ModuleTree(dir, files, builtin);
+    return new ModuleTree(dir, await ModuleFiles.open(dir));
   }
 
   /** Where the kernel has it: a file, its own image, or nowhere. */
   where(name: string): 'module' | 'builtin' | 'absent' {
     const wanted = moduleName(name);
-    if (this.#files.has(wanted)) return 'module';
-    return this.#builtin.has(wanted) ? 'builtin' : 'absent';
+    if (this.#files.find(wanted) !== undefined) return 'module';
+    return this.#files.isBuiltin(wanted) ? 'builtin' : 'absent';
   }
 
   /** One module, uncompressed. */
@@ -73,9 +56,9 @@ export class ModuleTree {
     const wanted = moduleName(name);
     const known = this.#loaded.get(wanted);
     if (known !== undefined) return known;
-    const path = this.#files.get(wanted);
+    const path = this.#files.find(wanted);
     if (path === undefined) throw absent(name, this.dir);
-    const bytes = await decompress(path, await readFile(join(this.dir, path)));
+    const bytes = await unpackModule(path, await readFile(join(this.dir, path)));
     const loaded = { name: wanted, bytes, info: readModuleInfo(bytes) };
     this.#loaded.set(wanted, loaded);
     return loaded;
@@ -119,12 +102,4 @@ function absent(name: string, dir: string): EnvironmentError {
     `The kernel has no module ${name}, neither built in nor below ${dir}`,
     'Use a kernel whose configuration has it; `viommu-topo guest fetch` brings one.',
   );
-}
-
-/** By file name: `.ko`, `.ko.gz`, `.ko.xz`, `.ko.zst`; the last two by the host's programs. */
-async function decompress(path: string, bytes: Uint8Array): Promise<Uint8Array> {
-  if (path.endsWith('.xz')) return run('xz', ['-dc'], { input: bytes });
-  if (path.endsWith('.zst')) return run('zstd', ['-dcq'], { input: bytes });
-  if (path.endsWith('.gz')) return promisify(gunzip)(bytes);
-  return bytes;
 }

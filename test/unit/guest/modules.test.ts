@@ -1,7 +1,9 @@
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { execa } from 'execa';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
@@ -13,6 +15,7 @@ import {
   readCpio,
   readModuleInfo,
 } from '../../../src/guest/index.ts';
+import { unpackModule } from '../../../src/guest/unpack.ts';
 import { moduleElf } from '../../support/module-elf.ts';
 
 let dir = '';
@@ -56,6 +59,45 @@ describe('module tree', () => {
 
   test('a module that depends on itself ends', async () => {
     expect(names(await (await ModuleTree.open(dir)).resolve(['ring']))).toEqual(['ring']);
+  });
+
+  test('a list of the modules is a hint: what it says and is not there is looked for', async () => {
+    const list = ['kernel/drivers/base.ko', 'kernel/gone/virtio-iommu.ko', '../../etc/extra.ko'];
+    await writeFile(join(dir, 'modules.order'), `${list.join('\n')}\n`);
+    const tree = await ModuleTree.open(dir);
+    expect(names(await tree.resolve(['base', 'virtio_iommu', 'virtio_blk']))).toEqual([
+      'virtio_iommu',
+      'base',
+      'extra',
+      'core_a',
+      'virtio_blk',
+    ]);
+    expect(tree.where('e1000e')).toBe('absent');
+    await rm(join(dir, 'modules.order'));
+  });
+
+  test('what a program unpacked is kept, and thrown away when it is damaged', async () => {
+    const cache = join(dir, 'cache');
+    // No archive: what is known of it is the only answer there is.
+    const packed = Buffer.from('not what xz takes');
+    const unpacked = Buffer.from('a module');
+    const sum = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+    const kept = join(cache, 'unpacked', `${sum(packed).toString('hex')}.ko`);
+    await mkdir(join(cache, 'unpacked'), { recursive: true });
+    await writeFile(kept, Buffer.concat([sum(unpacked), unpacked]));
+    expect(Buffer.from(await unpackModule('a.ko.xz', packed, cache))).toEqual(unpacked);
+    await writeFile(kept, Buffer.concat([sum(unpacked), Buffer.from('a moduli')]));
+    await expect(unpackModule('a.ko.xz', packed, cache)).rejects.toMatchObject({
+      code: expect.stringMatching(/^env\/program-/u) as string,
+    });
+    expect(Buffer.from(await unpackModule('a.ko', packed, cache))).toEqual(packed);
+    // What comes out is the same whether the cache can be written to or not.
+    const real = await execa('xz', ['-c'], { input: unpacked, encoding: 'buffer', reject: false });
+    if (real.failed) return;
+    for (const where of [cache, join(dir, 'busybox'), cache]) {
+      expect(Buffer.from(await unpackModule('a.ko.xz', real.stdout, where))).toEqual(unpacked);
+    }
+    expect(await readdir(join(cache, 'unpacked'))).toHaveLength(2);
   });
 
   test('a damaged module, a missing directory', async () => {
