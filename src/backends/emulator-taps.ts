@@ -23,8 +23,14 @@ export async function runOnTaps(
   if (attachments.length === 0) return run(input, hooks, options);
   const taps = openTaps(attachments);
   const links = new Map<string, TapLink>();
+  let failure: { readonly error: unknown } | undefined;
   const timer = setInterval(() => {
-    for (const link of links.values()) link.work();
+    try {
+      for (const link of links.values()) link.work();
+    } catch (error) {
+      failure = { error };
+      clearInterval(timer);
+    }
   }, LOOK_MS);
   try {
     const observation = await run(input, hooks, {
@@ -38,6 +44,7 @@ export async function runOnTaps(
         return link;
       },
     });
+    if (failure !== undefined) throw failure.error;
     return withTaps(observation, attachments, troubles(links), true);
   } finally {
     clearInterval(timer);
