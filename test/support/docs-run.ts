@@ -12,14 +12,18 @@ export type Said = ReadonlyMap<string, CliResult>;
 /**
  * Does what a page says, in a directory that has nothing but `topologies`: makes its files, runs every
  * line of its `sh` blocks in order, and holds what came against the `text` block below.
+ *
+ * @param after looks at the directory before it goes
  */
-export async function follow(page: string): Promise<Said> {
+export async function follow(page: string, after: () => void = () => undefined): Promise<Said> {
   const home = process.cwd();
   const dir = mkdtempSync(join(tmpdir(), 'viommu-topo-docs-'));
   symlinkSync(join(ROOT, 'topologies'), join(dir, 'topologies'));
   process.chdir(dir);
   try {
-    return await followIn(dir, page);
+    const said = await followIn(dir, page);
+    after();
+    return said;
   } finally {
     process.chdir(home);
     rmSync(dir, { recursive: true, force: true });
@@ -73,12 +77,19 @@ async function patient(argv: readonly string[]): Promise<CliResult> {
 
 /** A line for a shell, in which `viommu-topo` is what stands in src/. */
 async function shell(line: string): Promise<CliResult> {
-  const jiti = join(ROOT, 'node_modules/.bin/jiti');
-  const start = `viommu-topo() { '${jiti}' '${join(ROOT, 'test/support/run-cli.ts')}' "$@"; }`;
-  const run = await execa('sh', ['-c', `${start}\n${line}`], {
-    reject: false,
-    stdin: 'ignore',
-    timeout: 300_000,
-  });
-  return { code: run.exitCode ?? -1, out: run.stdout, err: run.stderr };
+  const shim = mkdtempSync(join(tmpdir(), 'viommu-topo-shim-'));
+  try {
+    const [jiti, script] = [join(ROOT, 'node_modules/.bin/jiti'), 'test/support/run-cli.ts'];
+    const program = `#!/bin/sh\nexec '${jiti}' '${join(ROOT, script)}' "$@"\n`;
+    writeFileSync(join(shim, 'viommu-topo'), program, { mode: 0o755 });
+    const run = await execa('sh', ['-c', line], {
+      reject: false,
+      stdin: 'ignore',
+      timeout: 300_000,
+      env: { PATH: `${shim}:${process.env['PATH'] ?? ''}` },
+    });
+    return { code: run.exitCode ?? -1, out: run.stdout, err: run.stderr };
+  } finally {
+    rmSync(shim, { recursive: true, force: true });
+  }
 }
