@@ -2,6 +2,7 @@ import type { SystemMap } from '../emulator/index.ts';
 import type { BootOptionSet, Guest, ModuleTree } from '../guest/index.ts';
 import type { Terminal } from './emulator-terminal.ts';
 import type { SnapshotCache } from './snapshot-cache.ts';
+import type { RunTape } from './tape.ts';
 import type { TapAttachment } from './taps.ts';
 import type { LinkMaker, MachineVisitor, TapMaker } from './visit.ts';
 
@@ -29,6 +30,8 @@ export interface EmulatorBackendOptions {
   readonly instructions?: number;
   /** Instructions without a line on the console after which it does; default 4 thousand million. */
   readonly silence?: number;
+  /** Writes the run down, or compares it with one that was. */
+  readonly tape?: RunTape;
   /** Boots start from snapshots here, where there is one of the same machine, or leave one. */
   readonly snapshots?: SnapshotCache;
   /** Told of the machine before its first instruction. */

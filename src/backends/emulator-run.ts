@@ -14,6 +14,8 @@ export interface RunLimits {
 
 /** Instructions between two looks at the limits. */
 const SLICE = 50_000_000;
+/** The same for a run that is written down or compared. */
+const SHORT_SLICE = 5_000_000;
 
 /** Runs a machine until it stops, or one of the limits is passed. */
 export async function runWithin(
@@ -23,10 +25,13 @@ export async function runWithin(
   lastLine: () => bigint,
   signal?: AbortSignal,
   realTime?: RealTime,
+  /** Called between two instructions, now and then. */
+  check?: () => void,
 ): Promise<Stop> {
+  const slice = check === undefined ? SLICE : SHORT_SLICE;
   for (;;) {
     const left = limits.instructions - Number(emulator.core.retired);
-    const budget = Math.max(1, Math.min(SLICE, left));
+    const budget = Math.max(1, Math.min(slice, left));
     const outcome = await emulator.run({
       budget,
       ...(signal === undefined ? {} : { signal }),
@@ -34,6 +39,7 @@ export async function runWithin(
     });
     if (outcome.kind === 'aborted') throw new BootAborted('the boot was ended');
     if (outcome.kind !== 'budget') return { kind: 'outcome', outcome };
+    check?.();
     const passed = passedLimit(outcome, limits, lastLine());
     if (passed !== undefined) return passed;
   }

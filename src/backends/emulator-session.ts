@@ -76,12 +76,12 @@ export function resetSession({ emulator, machine }: Session): void {
 export async function buildSession(
   { model, seed }: BootInput,
   hooks: BootHooks,
-  { tap, link: linkOf, terminal, realTime: wantsRealTime }: EmulatorBackendOptions,
+  { tap, link: linkOf, terminal, realTime: wantsRealTime, tape }: EmulatorBackendOptions,
 ): Promise<Session> {
   const disks = new Map<string, ModelDisk>();
   const realTime =
     terminal !== undefined || wantsRealTime === true
-      ? new RealTime({ open: terminal !== undefined })
+      ? (tape?.time(terminal !== undefined) ?? new RealTime({ open: terminal !== undefined }))
       : undefined;
   const ram = model.memory[0];
   const emulator: Emulator = new Emulator({
@@ -95,6 +95,7 @@ export async function buildSession(
       const time = Number(emulator.core.clock) / 1e9;
       boot.lastLine = emulator.core.retired;
       boot.start?.line(line, time);
+      tape?.line(line);
       boot.console.line(line, time);
       link?.line(line);
     },
@@ -128,6 +129,7 @@ export async function buildSession(
       if (told === undefined || boot === undefined) return;
       session.touched = true;
       const timed = { ...told, time: Number(emulator.core.clock) / 1e9 };
+      tape?.event(timed);
       boot.recorder.add(timed);
       boot.audit.add(timed);
       boot.traces.add(timed);
@@ -212,12 +214,12 @@ export async function prepareBoot(
 function startOf(
   session: Session,
   input: BootInput,
-  { snapshots: cache, visit }: EmulatorBackendOptions,
+  { snapshots: cache, visit, tape }: EmulatorBackendOptions,
   plan: string,
 ): BootStart | undefined {
   const { emulator, machine, boot, realTime } = session;
   if (cache === undefined || boot !== undefined) return undefined;
-  if (realTime !== undefined || visit !== undefined) return undefined;
+  if (realTime !== undefined || visit !== undefined || tape !== undefined) return undefined;
   return new BootStart({ emulator, machine, input, cache, plan, isTouched: () => session.touched });
 }
 

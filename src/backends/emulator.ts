@@ -30,6 +30,7 @@ import {
   type Session,
 } from './emulator-session.ts';
 import { UnusableSnapshot } from './emulator-start.ts';
+import { runOnTape } from './emulator-tape.ts';
 import { runOnTaps } from './emulator-taps.ts';
 import { kernelOf } from './environment.ts';
 import { compareFirmware, describeSeen } from './firmware-seen.ts';
@@ -50,7 +51,7 @@ export function emulatorBackend(options: EmulatorBackendOptions): Backend {
     name: 'emulator',
     preflight: (input): Promise<readonly Diagnostic[]> =>
       Promise.resolve(emulatorPreflight(input, kindOf(input, options))),
-    run: (input, hooks) => runOnTaps(input, hooks, options, run),
+    run: (input, hooks) => runOnTaps(input, hooks, options, (...taped) => runOnTape(...taped, run)),
   };
 }
 
@@ -124,6 +125,8 @@ async function bootOnce(
   const boot = await prepareBoot(session, input, hooks, options, reboot);
   session.boot = boot;
   boot.watch.started(isSecond ? 'reset' : 'power-on');
+  const { tape } = options;
+  tape?.boot(session.emulator.placed.sha256);
   await beginBoot(session, boot);
   const prepareSeconds = seconds();
   hooks.progress?.(
@@ -135,7 +138,9 @@ async function bootOnce(
     () => boot.lastLine,
     input.signal,
     session.realTime,
+    tape && ((): void => tape.check(session.emulator)),
   );
+  tape?.check(session.emulator, `${stop.kind} ${stop.outcome.kind}`);
   const { report, log, text } = boot.console.finish();
   const serialLog = options.serialLog ?? serialLogFor(input.model);
   await mkdir(dirname(serialLog), { recursive: true });

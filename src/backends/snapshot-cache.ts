@@ -83,14 +83,14 @@ const zero = { size: 0, mtimeMs: 0 };
  */
 export async function snapshotKey(model: Model, seed: string, placed: string): Promise<string> {
   const hash = createHash('sha256');
-  const parts = [await machineCode(), machineOf(model), seed, placed];
+  const parts = [await machineCode(), machineHash(model), seed, placed];
   return hash.update(JSON.stringify(parts)).digest('hex');
 }
 
 let code: Promise<string> | undefined;
 
 /** Hash of everything that plays the machine: a version's number would not tell of a change. */
-async function machineCode(): Promise<string> {
+export async function machineCode(): Promise<string> {
   code ??= hashRooms();
   return code;
 }
@@ -119,12 +119,14 @@ const NOT_MACHINE: ReadonlySet<string> = new Set([
   'checks',
 ]);
 
-function machineOf(model: Model): string {
-  return JSON.stringify(model, (key, value: unknown) => {
+/** Of everything in a topology that makes its machine. */
+export function machineHash(model: Model): string {
+  const text = JSON.stringify(model, (key, value: unknown) => {
     if (NOT_MACHINE.has(key)) return undefined;
     if (typeof value === 'bigint') return `${value}n`;
     if (value instanceof Map) return [...(value as ReadonlyMap<unknown, unknown>)];
     if (value instanceof Set) return [...(value as ReadonlySet<unknown>)];
     return value;
   });
+  return createHash('sha256').update(text).digest('hex');
 }

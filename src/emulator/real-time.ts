@@ -17,9 +17,7 @@ export class RealTime {
 
   /** Nanoseconds since it was first asked. */
   now(): bigint {
-    const time = this.#clock();
-    this.#origin ??= time;
-    return time - this.#origin;
+    return this.#now();
   }
 
   /** Ends the sleep, or the next one when there is none. */
@@ -30,7 +28,7 @@ export class RealTime {
 
   /** Until that time, in the sense of `now`; until `wake` without one; or until the signal. */
   async sleep(until: bigint | undefined, signal?: AbortSignal): Promise<void> {
-    const left = until === undefined ? SLEEP_MAX_MS : Number(until - this.now()) / 1e6;
+    const left = until === undefined ? SLEEP_MAX_MS : Number(until - this.#now()) / 1e6;
     if (!this.#woken && left > 0 && signal?.aborted !== true) {
       await new Promise<void>((resolve) => {
         const done = (): void => {
@@ -45,5 +43,12 @@ export class RealTime {
     }
     this.#wake = undefined;
     this.#woken = false;
+  }
+
+  /** Apart from `now`, which may be listened to: nothing that the guest sees depends on it. */
+  #now(): bigint {
+    const time = this.#clock();
+    this.#origin ??= time;
+    return time - this.#origin;
   }
 }

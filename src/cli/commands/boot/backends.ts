@@ -6,6 +6,7 @@ import {
   qemuVfioUserBackend,
   SnapshotCache,
   type MachineVisitor,
+  type RunTape,
   type TapMaker,
   type Terminal,
 } from '../../../backends/index.ts';
@@ -39,6 +40,8 @@ export interface BackendParts {
   readonly boot: Boot;
   /** The stock guest; fetched when it is asked for. */
   readonly guest: () => Promise<Guest>;
+  /** Writes the run down, or compares it. */
+  readonly tape?: RunTape;
   /** Somebody at the guest's console. */
   readonly terminal?: Terminal;
   /** Its modules, where an earlier boot has read some. */
@@ -51,12 +54,13 @@ export interface BackendParts {
 export const BACKENDS: Readonly<
   Record<BackendName, (parts: BackendParts) => Backend | Promise<Backend>>
 > = {
-  emulator: async ({ options, boot, guest, modules, terminal, say }) =>
+  emulator: async ({ options, boot, guest, modules, terminal, tape, say }) =>
     emulatorBackend({
       guest: await guest(),
       firmware: boot.kind,
       ...(modules === undefined ? {} : { modules }),
       ...(terminal === undefined ? {} : { terminal }),
+      ...(tape === undefined ? {} : { tape }),
       realTime: options.realtime === true,
       ...snapshotsOf(options),
       ...cmdlineOf(options),

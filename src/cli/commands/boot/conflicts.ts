@@ -23,6 +23,8 @@ const ONLY: readonly {
   { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
   { flag: '--from-snapshot', backends: ['emulator'], given: (o) => o.fromSnapshot === true },
   { flag: '--net', backends: ['emulator', 'qemu-vfio-user'], given: (o) => o.net.length > 0 },
+  { flag: '--record', backends: ['emulator'], given: (o) => o.record !== undefined },
+  { flag: '--replay', backends: ['emulator'], given: (o) => o.replay !== undefined },
   { flag: '--realtime', backends: ['emulator'], given: (o) => o.realtime === true },
   { flag: '--console', backends: ['emulator'], given: (o) => o.console === true },
   { flag: '--system-map', backends: ['emulator'], given: (o) => o.systemMap !== undefined },
@@ -80,6 +82,27 @@ function checkSnapshot({ fromSnapshot, console, realtime, debug, net }: BootOpti
   }
 }
 
+/** What comes from outside is in the recording; what is not written down must not come. */
+function checkTape(options: BootOptions): void {
+  const { record, replay, console, realtime, debug, net, fromSnapshot } = options;
+  if (record === undefined && replay === undefined) return;
+  const flag = record === undefined ? '--replay' : '--record';
+  const others = [
+    ...(record !== undefined && replay !== undefined ? ['--replay'] : []),
+    ...(debug === undefined ? [] : ['--debug']),
+    ...(net.length > 0 ? ['--net'] : []),
+    ...(fromSnapshot === true ? ['--from-snapshot'] : []),
+    ...(replay !== undefined && console === true ? ['--console'] : []),
+    ...(replay !== undefined && realtime === true ? ['--realtime'] : []),
+  ];
+  if (others.length > 0) {
+    throw new InputError(
+      `${flag} does not go with ${others.join(' or ')}`,
+      'leave one of them out; a replay has its keys and its time from the recording',
+    );
+  }
+}
+
 /** Options that are wrong together. @throws InputError */
 export function checkOptions(options: BootOptions): void {
   const { kernel, modules, mem, firmwareFrom, stockCmdline, cmdline } = options;
@@ -109,6 +132,7 @@ export function checkOptions(options: BootOptions): void {
   }
   checkConsole(options);
   checkSnapshot(options);
+  checkTape(options);
   const { bootOptions, append } = cmdlineOf(options);
   const length = bootCmdline('arm64', bootOptions, append).length;
   if (length > COMMAND_LINE_MAX) {

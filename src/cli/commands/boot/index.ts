@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
+import type { Verdict } from '../../../scenario/index.ts';
 import { EXIT, InputError } from '../../exit.ts';
 import { planBoots } from './boots.ts';
 import { checkOptions } from './conflicts.ts';
 import { addBootOptions, type BootOptions } from './options.ts';
 import { load } from './ready.ts';
+import { tapingFor } from './recording.ts';
 import { runBoots } from './runner.ts';
 
 /** `viommu-topo boot`: stock guests on topologies, and verdicts. */
@@ -40,7 +42,20 @@ something. The console log is kept when a verdict failed; its path is in the ver
           'name one topology, and one --firmware',
         );
       }
-      const verdicts = await runBoots(boots, io, options);
-      exit(verdicts.every(({ outcome }) => outcome === 'pass') ? EXIT.OK : EXIT.VERDICT);
+      if ((options.record ?? options.replay) !== undefined && boots.length > 1) {
+        throw new InputError('a recording is of one boot', 'name one topology, and one --firmware');
+      }
+      const taping = tapingFor(options, io);
+      let verdicts: readonly Verdict[] = [];
+      try {
+        verdicts = await runBoots(boots, io, options, taping?.tape);
+      } catch (error) {
+        if (taping?.isOver() !== true || io.signal.aborted) throw error;
+      } finally {
+        taping?.close();
+      }
+      const asRecorded = taping?.tell() ?? true;
+      const kept = verdicts.every(({ outcome }) => outcome === 'pass');
+      exit(kept && asRecorded ? EXIT.OK : EXIT.VERDICT);
     });
 }

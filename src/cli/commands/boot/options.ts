@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly wait?: boolean;
   readonly report?: string;
   readonly fromSnapshot?: boolean;
+  readonly record?: string;
+  readonly replay?: string;
   readonly realtime?: boolean;
   readonly console?: boolean;
   readonly showConsole?: boolean;
@@ -62,6 +64,8 @@ export function addBootOptions(command: Command): Command {
       TIME_LIMIT,
     )
     .option('--from-snapshot', 'emulator: skip the kernel’s start, if an earlier boot left it')
+    .option('--record <file>', 'emulator: write down what a replay needs')
+    .option('--replay <file>', 'emulator: run it again, and say where it parts')
     .option('--realtime', 'emulator: the guest’s clock is the wall’s, and sleeps take their time')
     .option('--console', 'emulator: a shell in the guest after its checks; Ctrl-] leaves it')
     .option('--seed <text>', 'what everything random comes from', 'viommu-topo')

@@ -1,4 +1,4 @@
-import { bootAndJudge, type Terminal } from '../../../backends/index.ts';
+import { bootAndJudge, type RunTape, type Terminal } from '../../../backends/index.ts';
 import type { Guest } from '../../../guest/index.ts';
 import { renderDiagnostics } from '../../../report/index.ts';
 import type { Backend, BootHooks, BootInput, Verdict } from '../../../scenario/index.ts';
@@ -33,6 +33,7 @@ export async function runBoots(
   boots: readonly Boot[],
   io: Io,
   options: BootOptions,
+  tape?: RunTape,
 ): Promise<readonly Verdict[]> {
   const ender = new AbortController();
   const signal = AbortSignal.any([io.signal, ender.signal]);
@@ -42,9 +43,12 @@ export async function runBoots(
     ender.abort();
   };
   const joined = options.console === true ? joinTerminal(io, leave) : undefined;
-  const prepared = await prepareAll(boots, { io, options, signal, terminal: joined?.terminal });
+  const terminal = joined?.terminal;
+  const prepared = await prepareAll(boots, { io, options, signal, terminal, tape });
   const jobs = Math.min(options.jobs ?? defaultJobs(boots), boots.length);
-  const quiet = options.quiet === true || joined !== undefined;
+  // Where a guest has the screen, nobody else writes on it.
+  const hasScreen = (joined?.terminal ?? tape?.terminal(undefined)) !== undefined;
+  const quiet = options.quiet === true || hasScreen;
   const progress = new BootProgress(io, quiet, boots.length, jobs);
   const parts = { io, options, jobs, clearProgress: (): void => progress.clear() };
   const outputs = outputsFor(parts);
@@ -105,12 +109,13 @@ interface Surroundings {
   readonly options: BootOptions;
   readonly signal: AbortSignal;
   readonly terminal: Terminal | undefined;
+  readonly tape: RunTape | undefined;
 }
 
 /** Everything that can be said before the first guest starts: missing guests, what cannot be booted. */
 async function prepareAll(
   boots: readonly Boot[],
-  { io, options, signal, terminal }: Surroundings,
+  { io, options, signal, terminal, tape }: Surroundings,
 ): Promise<readonly Prepared[]> {
   const progress = new Progress(io, options.quiet === true);
   const guests = new Guests(io, options);
@@ -126,6 +131,7 @@ async function prepareAll(
         guest: async () => (guest = await guests.of(model, progress)),
         say: (line) => io.err(`${line}\n`),
         ...(terminal === undefined ? {} : { terminal }),
+        ...(tape === undefined ? {} : { tape }),
       });
       const input: BootInput = { model, firmware, signal, timeLimit, seed };
       await preflight(backend, input, boot.file, io, () => progress.end());
