@@ -7,6 +7,7 @@ import { countersHtml } from './counters.ts';
 import { drawingHtml } from './drawing.ts';
 import { encodeEvents } from './encode.ts';
 import { firmwareHtml, type FirmwareText } from './firmware.ts';
+import { firstBootHtml } from './first-boot.ts';
 import type { RecordedRun } from './recorder.ts';
 import { environmentHtml, verdictHtml } from './verdict.ts';
 
@@ -43,6 +44,7 @@ export async function reportPage(input: ReportInput): Promise<string> {
     ['console-section', 'Console', consoleSection(run)],
     ['firmware', 'Firmware', firmwareHtml(observation.firmware, input.firmware)],
     ['environment', 'Environment', environmentHtml(verdict.environment)],
+    ...firstBootSection(model, observation.before),
   ];
   const body = [
     '<a class="skip" href="#verdict">Skip to the verdict</a>',
@@ -60,6 +62,15 @@ export async function reportPage(input: ReportInput): Promise<string> {
   const word = verdict.outcome === 'pass' ? 'PASS' : 'FAIL';
   const { script } = reportAssets();
   return documentHtml(`${word} ${model.name} – viommu-topo`, body, script);
+}
+
+function firstBootSection(
+  model: Model,
+  before: Observation | undefined,
+): [id: string, title: string, content: string][] {
+  return before === undefined
+    ? []
+    : [['first-boot', 'The boot before', firstBootHtml(model, before)]];
 }
 
 /** A whole document, with a policy that lets nothing in. */

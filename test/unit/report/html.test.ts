@@ -207,6 +207,21 @@ describe('text of others', () => {
     expect(page).toContain('the guest has none');
   });
 
+  test('of a guest that rebooted, the first boot is told of as well', async () => {
+    expect(await sampleReport()).not.toContain('first-boot');
+    const before = sampleObservation({
+      ending: { kind: 'panic', detail: 'reset <early>', tail: [] },
+      firmware: [{ name: 'VIOT', outcome: 'different', differences: ['a byte'], edited: [] }],
+      environment: { backend: 'sample', timings: { total: 3 }, notes: ['it was <cold>'] },
+    });
+    const page = await sampleReport({ observation: sampleObservation({ before }) });
+    const section = page.slice(page.indexOf('<section id="first-boot"'));
+    for (const words of ['reset &lt;early&gt;', 'a byte', 'it was &lt;cold&gt;', 'total 3.0 s']) {
+      expect(section).toContain(words);
+    }
+    expect(section).toContain('<table class="counters">');
+  });
+
   test('the list escapes names and files', () => {
     const verdict = judge(sampleModel({ name: '<b>"' }), sampleObservation());
     const page = reportIndex([{ file: 'a"b<.html', verdict }], '0.0.0');
