@@ -9,7 +9,7 @@ sh bin/install-tools.sh \
   qemu-system-arm qemu-system-x86 qemu-user \
   device-tree-compiler libfdt-dev gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
   dt-schema python3-libfdt \
-  xz-utils zstd cpio libxml2-utils shellcheck perl groff-base \
+  iproute2 xz-utils zstd cpio libxml2-utils shellcheck perl groff-base \
   chromium fonts-liberation
 [ -d node_modules ] || npm ci --prefer-offline --no-audit --no-fund
 exec node test/run.js "$@"
