@@ -3,7 +3,7 @@ export { builtImages, imagesFrom } from './firmware-images.ts';
 export { qemuBackend } from './qemu.ts';
 export type { QemuBackendOptions } from './qemu-prepare.ts';
 export { modelBackend, type ModelBackendOptions } from './model.ts';
-export type { MachineTarget, MachineVisitor, TapMaker } from './visit.ts';
+export type { MachineTarget, MachineVisitor, RemoteVisitor, TapMaker } from './visit.ts';
 export type { Terminal } from './emulator-terminal.ts';
 export { TAP_ADDRESS, TAP_PEER, type TapAttachment } from './taps.ts';
 export { emulatorBackend } from './emulator.ts';

@@ -28,11 +28,14 @@ import {
 } from './plan.ts';
 import { passedImages, type QemuBackendOptions } from './qemu-prepare.ts';
 import { tapPlan, type OpenTap, type TapAttachment } from './taps.ts';
+import type { RemoteVisitor } from './visit.ts';
 
 /** Of stock Linux under QEMU with our devices. */
 export interface VfioUserBackendOptions extends Omit<QemuBackendOptions, 'firmware'> {
   /** Seconds that QEMU may take until it has connected to all devices and answers; default 30. */
   readonly connectTime?: number;
+  /** Gets the devices before QEMU starts. */
+  readonly visit?: RemoteVisitor;
   /** NICs on TAP interfaces. */
   readonly taps?: readonly TapAttachment[];
 }

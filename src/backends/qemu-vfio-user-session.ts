@@ -11,6 +11,7 @@ import {
 } from '../vfio-user/index.ts';
 import type { VfioUserPrepared, VfioUserRunOptions } from './qemu-vfio-user-prepare.ts';
 import { reboots, vfioUserArgv } from './qemu-vfio-user-prepare.ts';
+import { RemoteInspector } from './remote-debug.ts';
 import { bootSeen, GuestLink, type BootSeen } from './qemu-vfio-user-guest.ts';
 import { watchMachine, type Watched } from './qemu-watch.ts';
 import type { OpenTap } from './taps.ts';
@@ -101,7 +102,10 @@ export async function runSession(
   hooks.progress?.('serving the devices');
   const live = hooks.event !== undefined;
   const take = (report: ServerReport): void => connections.take(report);
-  const server = await startServer(input, directory, live, take, undefined, options.opened);
+  const inspector = new RemoteInspector();
+  const notice = (value: unknown): void => void inspector.take(value);
+  const server = await startServer(input, directory, live, take, notice, options.opened);
+  inspector.connect(server);
   const dead = new AbortController();
   let stopping = false;
   server.ended.then(
@@ -109,7 +113,9 @@ export async function runSession(
     () => dead.abort(),
   );
   const stopLive = live ? tellLive(server, hooks) : undefined;
+  let leave: (() => Promise<void>) | undefined;
   try {
+    leave = await options.visit?.(inspector);
     const guest = new GuestLink(input.model, server);
     const argv = vfioUserArgv(input.model, prepared, guest.atStart, options);
     const seen = await watchMachine(input, hooks, options, {
@@ -145,6 +151,8 @@ export async function runSession(
   } finally {
     await stopLive?.();
     stopping = true;
+    inspector.end();
+    await leave?.();
     await server.stop().catch(() => undefined);
   }
 }

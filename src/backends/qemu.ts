@@ -1,7 +1,3 @@
-import { writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
-import { makeDirectories } from '../bytes/index.ts';
 import { findQemu, preflight, shellWord, showQemuVersion, workDirectory } from '../qemu/index.ts';
 import {
   DeviceRecorder,
@@ -25,7 +21,7 @@ import {
   type QemuBackendOptions,
 } from './qemu-prepare.ts';
 import { watch, type Watched } from './qemu-watch.ts';
-import { serialLogFor } from './serial-log.ts';
+import { keepSerialLog } from './serial-log.ts';
 
 /** QEMU's own virtio-iommu, with a stock guest on it. */
 export function qemuBackend(options: QemuBackendOptions): Backend {
@@ -62,9 +58,7 @@ async function run(
     const prepareSeconds = seconds();
     const { seen, recorder, notes } = await watchWhole(input, hooks, options, prepared);
     const { report, log, text } = seen.console.finish();
-    const serialLog = options.serialLog ?? serialLogFor(input.model);
-    makeDirectories(dirname(serialLog));
-    await writeFile(serialLog, text);
+    const serialLog = await keepSerialLog(input.model, options.serialLog, text);
     return {
       capabilities: QEMU_CAPABILITIES,
       device: recorder.finish(),

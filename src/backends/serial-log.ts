@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 
 import { makeDirectories } from '../bytes/index.ts';
+import { EnvironmentError } from '../guest/index.ts';
 import type { Model } from '../topology/index.ts';
 
 let made = 0;
@@ -20,14 +21,27 @@ export function serialLogFor(model: Model): string {
   return join(tmpdir(), `viommu-topo-${name}-${unique.join('-')}.log`);
 }
 
-/** Writes a guest's console to `path`, or to a file of the temporary directory; returns the path. */
+/**
+ * Writes a guest's console to `path`, or to a file of the temporary directory; returns the path.
+ * @throws EnvironmentError
+ */
 export async function keepSerialLog(
   model: Model,
   path: string | undefined,
   text: string,
+  flag: 'w' | 'a' = 'w',
 ): Promise<string> {
   const file = path ?? serialLogFor(model);
-  makeDirectories(dirname(file));
-  await writeFile(file, text);
+  try {
+    makeDirectories(dirname(file));
+    await writeFile(file, text, { flag });
+  } catch (cause) {
+    throw new EnvironmentError(
+      'env/temporary-unusable',
+      `the guest's console cannot be kept in ${file}: ${String(cause)}`,
+      'point TMPDIR at a directory that you can write to, and that has room',
+      { cause },
+    );
+  }
   return file;
 }

@@ -1,3 +1,4 @@
+import type { Answerer } from '../debug/index.ts';
 import type { NetLink, NetTap } from '../endpoints/index.ts';
 import type { Machine } from '../machine/index.ts';
 import type { Endpoint } from '../topology/index.ts';
@@ -14,6 +15,9 @@ export interface MachineTarget {
 
 /** Whoever wants to look into a run; the answer is called when the run is over, however it ended. */
 export type MachineVisitor = (target: MachineTarget) => Promise<() => Promise<void>>;
+
+/** As {@link MachineVisitor}, of a machine in another thread: it is asked, not touched. */
+export type RemoteVisitor = (machine: Answerer) => Promise<() => Promise<void>>;
 
 /** Who sees the frames of a NIC. `clock`: nanoseconds since power-on. */
 export type TapMaker = (endpoint: Endpoint, clock: () => bigint) => NetTap | undefined;

@@ -59,10 +59,10 @@ function withoutColor(io: Io, program: Command): Io {
 }
 
 /** commander copies these settings only to commands made by `.command()` after they were set. */
-function inherit(command: Command, io: Io): void {
+function inherit(command: Command, io: Io, path = `viommu-topo ${command.name()}`): void {
   command
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err })
-    .showHelpAfterError(`(see viommu-topo ${command.name()} --help)`);
-  for (const child of command.commands) inherit(child, io);
+    .showHelpAfterError(`(see ${path} --help)`);
+  for (const child of command.commands) inherit(child, io, `${path} ${child.name()}`);
 }

@@ -10,6 +10,7 @@ export type EnvironmentCode =
   | 'env/module-missing'
   | 'env/cache-unusable'
   | 'env/cache-busy'
+  | 'env/temporary-unusable'
   | 'env/tap-unavailable';
 
 /**

@@ -5,6 +5,7 @@ import { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 
+import { EnvironmentError } from '../guest/index.ts';
 import { QemuError, type QemuStory } from './error.ts';
 import { guardDirectory, guardGroup, killGroup, leash } from './guard.ts';
 import { LineSplitter, Tail } from './lines.ts';
@@ -258,6 +259,13 @@ function limit(running: QemuProcess, options: StartOptions): void {
 
 /** A new temporary directory, removed by the returned function or at our end. */
 export async function workDirectory(): Promise<{ path: string; remove: () => void }> {
-  const path = await mkdtemp(join(tmpdir(), 'viommu-topo-'));
+  const path = await mkdtemp(join(tmpdir(), 'viommu-topo-')).catch((cause: unknown) => {
+    throw new EnvironmentError(
+      'env/temporary-unusable',
+      `no directory for temporary files can be made in ${tmpdir()}: ${String(cause)}`,
+      'point TMPDIR at a directory that you can write to, and that has room',
+      { cause },
+    );
+  });
   return { path, remove: guardDirectory(path) };
 }

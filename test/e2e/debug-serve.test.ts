@@ -92,3 +92,46 @@ test('a socket that cannot be had ends the server', async () => {
   expect(code).toBe(2);
   expect(err).toContain('107 bytes');
 });
+
+test('a boot on QEMU with our devices is asked while it runs, and still judged', async () => {
+  const socket = join(dir, 'boot');
+  const boot = cli('boot', ONE, '--backend', 'qemu-vfio-user', '--qemu', qemu, '--debug', socket);
+  const isThere = (): boolean => statSync(socket, { throwIfNoEntry: false }) !== undefined;
+  for (let tries = 0; !isThere() && tries < 1200; tries++) await sleep(50);
+
+  const stopped = await cli('debug', socket, 'break map 3; wait; dump disk0; stat; continue');
+  expect(stopped.code, stopped.err).toBe(0);
+  expect(stopped.out).toMatch(/stopped by break 1 at .*: viommu0: map: domain \d+ 0x/u);
+  expect(stopped.out).toMatch(/map 3,/u);
+  const verdict = await boot;
+  expect(verdict.code, verdict.err).toBe(0);
+  expect(verdict.out).toMatch(/^PASS one-endpoint \(qemu-vfio-user/mu);
+  expect(isThere()).toBe(false);
+});
+
+test('a guest in QEMU cannot wait, and a socket that cannot be had ends the boot', async () => {
+  const wait = await cli('boot', ONE, '--backend', 'qemu-vfio-user', '--debug', 'x', '--wait');
+  expect(wait.code).toBe(2);
+  expect(wait.err).toContain('--wait is for --backend emulator');
+  const long = join(dir, 'x'.repeat(120));
+  const none = await cli(
+    'boot',
+    ONE,
+    '--backend',
+    'qemu-vfio-user',
+    '--qemu',
+    qemu,
+    '--debug',
+    long,
+  );
+  expect(none.code).toBe(2);
+  expect(none.err).toContain('107 bytes');
+});
+
+test('a directory that cannot be made is said, with the cure', async () => {
+  for (const directory of ['/proc/none/x', '/dev/null/x']) {
+    const { code, err } = await cli('serve', ONE, '--qemu', qemu, '--dir', directory);
+    expect(code).toBe(2);
+    expect(err).toContain(`cannot write to ${directory}: `);
+  }
+});

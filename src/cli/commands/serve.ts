@@ -5,7 +5,7 @@ import {
   vfioUserPreflight,
   type ServedTopology,
 } from '../../backends/index.ts';
-import { buildFirmware } from '../../firmware/index.ts';
+import { asOutputError, buildFirmware } from '../../firmware/index.ts';
 import { serveDebug, SocketError, type DebugServer } from '../../debug/index.ts';
 import { EnvironmentError, fetchGuest, genericInitramfs } from '../../guest/index.ts';
 import { findVfioUserQemu, stockSeries, workDirectory } from '../../qemu/index.ts';
@@ -100,6 +100,8 @@ async function run(file: string, options: ServeOptions, io: Io): Promise<0 | 1> 
       append: options.append,
       live: options.verbose === true,
       onReport: (report) => watch.report(report),
+    }).catch((error: unknown) => {
+      throw asOutputError(error, options.dir ?? work?.path ?? '');
     });
     return await debugged(options.debug, served, () => serveUntilOver(served, watch, messages, io));
   } finally {

@@ -18,7 +18,7 @@ import {
 } from '../../../guest/index.ts';
 import type { Backend } from '../../../scenario/index.ts';
 import type { Boot } from './boots.ts';
-import { debugVisit } from './debug-visit.ts';
+import { debugVisit, remoteDebugVisit } from './debug-visit.ts';
 import type { BootOptions } from './options.ts';
 import { tapsOf } from './net.ts';
 import { pcapTaps } from './pcap.ts';
@@ -85,6 +85,7 @@ export const BACKENDS: Readonly<
       guest: await guest(),
       ...(qemu === undefined ? {} : { qemu }),
       accel,
+      ...(options.debug === undefined ? {} : { visit: remoteDebugVisit(options.debug) }),
       taps: tapsOf(options.net, boot.model),
       ...cmdlineOf(options),
     });

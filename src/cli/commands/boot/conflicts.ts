@@ -19,7 +19,12 @@ const ONLY: readonly {
   { flag: '--qemu', backends: IN_QEMU, given: ({ qemu }) => qemu !== undefined },
   { flag: '--accel', backends: IN_QEMU, given: ({ accel }) => accel !== undefined },
   { flag: '--firmware-by qemu', backends: ['qemu'], given: (o) => o.firmwareBy === 'qemu' },
-  { flag: '--debug', backends: ['emulator'], given: (o) => o.debug !== undefined },
+  { flag: '--wait', backends: ['emulator'], given: (o) => o.wait === true },
+  {
+    flag: '--debug',
+    backends: ['emulator', 'qemu-vfio-user'],
+    given: (o) => o.debug !== undefined,
+  },
   { flag: '--pcap', backends: ['emulator', 'model'], given: (o) => o.pcap !== undefined },
   { flag: '--from-snapshot', backends: ['emulator'], given: (o) => o.fromSnapshot === true },
   { flag: '--net', backends: ['emulator', 'qemu-vfio-user'], given: (o) => o.net.length > 0 },

@@ -1,5 +1,11 @@
-import type { MachineVisitor } from '../../../backends/index.ts';
-import { Inspector, serveDebug, SocketError } from '../../../debug/index.ts';
+import type { MachineVisitor, RemoteVisitor } from '../../../backends/index.ts';
+import {
+  Inspector,
+  serveDebug,
+  SocketError,
+  type Answerer,
+  type DebugServer,
+} from '../../../debug/index.ts';
 import { InputError } from '../../exit.ts';
 import { packageVersion } from '../../version.ts';
 
@@ -20,10 +26,7 @@ export function debugVisit({ socket, wait, backend, say }: DebugWish): MachineVi
       { hold, release, clock },
       { tool: packageVersion(), backend },
     );
-    const server = await serveDebug(socket, inspector).catch((error: unknown) => {
-      if (!(error instanceof SocketError)) throw error;
-      throw new InputError(error.message, error.cure, { cause: error });
-    });
+    const server = await open(socket, inspector);
     if (wait) {
       inspector.wait();
       say(`the guest waits: viommu-topo debug ${socket} continue`);
@@ -33,4 +36,22 @@ export function debugVisit({ socket, wait, backend, say }: DebugWish): MachineVi
       await server.close();
     };
   };
+}
+
+/** `boot --debug` on devices of ours that a QEMU uses. */
+export function remoteDebugVisit(socket: string): RemoteVisitor {
+  return async (machine) => {
+    const server = await open(socket, machine);
+    return () => server.close();
+  };
+}
+
+/** @throws InputError */
+async function open(socket: string, answerer: Answerer): Promise<DebugServer> {
+  try {
+    return await serveDebug(socket, answerer);
+  } catch (error) {
+    if (!(error instanceof SocketError)) throw error;
+    throw new InputError(error.message, error.cure, { cause: error });
+  }
 }

@@ -80,8 +80,8 @@ export function addBootOptions(command: Command): Command {
       ]),
     )
     .option('--report <dir>', 'write a page there for each boot: open it in a browser')
-    .option('--debug <socket>', 'emulator: let viommu-topo debug look into the run')
-    .option('--wait', 'with --debug: wait for its continue before the first instruction')
+    .option('--debug <socket>', 'emulator, qemu-vfio-user: let viommu-topo debug look into the run')
+    .option('--wait', 'emulator, with --debug: wait for its continue before the first instruction')
     .option('--pcap <dir>', 'model, emulator: write the frames of each NIC there')
     .option(
       '--net <tap=name,...>',
