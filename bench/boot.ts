@@ -176,7 +176,7 @@ async function qemu(core: number): Promise<Sample> {
   argv.push('-kernel', guest.kernel, '-initrd', join(directory, 'initrd'));
   argv.push('-append', bootCmdline('arm64', 'fast'));
   const { seconds, cpu, output } = await timed(core, argv);
-  if (!/ disk at=0000:00:02\.0 name=vda status=0 .*bytes=1048576/u.test(output)) {
+  if (!/ disk at=0000:00:02\.0 name=vda status=0 .*bytes=262144/u.test(output)) {
     fail(`the guest read no disk\n${output.slice(-2000)}`);
   }
   return { seconds, cpu, guest: seconds, instructions: 0, rss: 0, initramfs };

@@ -57,7 +57,7 @@ describe('a stock kernel on the emulator', () => {
     expect(outcome.kind, lines.slice(-20).join('\n')).toBe('off');
     const text = lines.join('\n');
     expect(text).toMatch(/ group id=0 type=DMA/u);
-    expect(text).toMatch(/ disk at=0000:00:02.0 name=vda status=0 .*bytes=1048576/u);
+    expect(text).toMatch(/ disk at=0000:00:02.0 name=vda status=0 .*bytes=262144/u);
     expect(text).toMatch(/ write at=0000:00:02.0 name=vda status=0/u);
     expect(text).toMatch(/ nic at=0000:00:03.0 .*status=0 .*received=3/u);
     expect(text).toMatch(/msi=\d+:msix/u);
