@@ -11,6 +11,7 @@ import type { Source } from './thread.ts';
 
 /** What happens on the sockets, and what went wrong. */
 export type ServerReport =
+  /** A client that said something; one that only looked whether somebody listens is not told of. */
   | { readonly kind: 'connected' | 'disconnected'; readonly function: string }
   /** DEVICE_RESET: the guest's machine was reset, or the function alone. */
   | { readonly kind: 'reset'; readonly function: string }
@@ -32,6 +33,8 @@ interface Slot {
   readonly listener: PollEntry;
   connection?: Connection;
   maps?: ClientMaps;
+  /** Whether the connection was told of. */
+  told?: boolean;
 }
 
 interface Listened {
@@ -197,6 +200,10 @@ export class Server {
     if (!connection.entry.ready && !always) return;
     connection.entry.ready = false;
     const outcome = this.#guarded(slot.served.id, () => connection.work());
+    if (slot.told !== true && connection.session.counters.requests > 0) {
+      slot.told = true;
+      this.#report({ kind: 'connected', function: slot.served.id });
+    }
     if (outcome !== true) this.#disconnect(slot);
   }
 
@@ -223,7 +230,6 @@ export class Server {
     slot.connection = new Connection(this.#sys, fd, session, () => this.#held);
     device.onDriven = () => this.#driven(slot);
     this.#arrange();
-    this.#report({ kind: 'connected', function: served.id });
   }
 
   /** The guest runs and drives this function: once it may do DMA, RAM cannot be empty. */
@@ -243,7 +249,7 @@ export class Server {
   }
 
   #disconnect(slot: Slot): void {
-    const { connection, device, maps, served } = slot;
+    const { connection, device, maps, served, told } = slot;
     if (connection === undefined) return;
     const { requests, refused } = connection.session.counters;
     this.#requests += requests;
@@ -254,10 +260,11 @@ export class Server {
     connection.close();
     delete slot.connection;
     delete slot.maps;
+    delete slot.told;
     this.#arrange();
     // The next VMM is another.
     if (this.#slots.every((one) => one.connection === undefined)) this.#toldOfRam = false;
-    this.#report({ kind: 'disconnected', function: served.id });
+    if (told === true) this.#report({ kind: 'disconnected', function: served.id });
   }
 
   #remove(slot: Slot): void {

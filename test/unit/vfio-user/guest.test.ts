@@ -1,3 +1,4 @@
+import { createConnection } from 'node:net';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -116,6 +117,21 @@ describe('the model guest over vfio-user', () => {
     const again = boot(all, plugIn(all));
     expect(diskOf(again).read(4096n, PATTERN.length)).toEqual(PATTERN);
     expect(reports.filter(({ kind }) => kind === 'problem')).toEqual([]);
+  });
+
+  test('who only looks whether somebody listens is no client', async () => {
+    const all = await served(shippedModel('gicv2m'), {});
+    const { server, reports } = all;
+    for (const { socket } of server.functions) {
+      await new Promise<void>((resolve, reject) => {
+        const looker = createConnection(socket, () => looker.destroy());
+        looker.on('close', () => resolve()).on('error', reject);
+      });
+    }
+    boot(all, plugIn(all));
+    // Asked after all that: what was told before it is here.
+    await server.ask('stats');
+    expect(reports.map(({ kind }) => kind)).toEqual(Array(3).fill('connected'));
   });
 
   test('without MSI-X there is INTx', async () => {
