@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync, type Stats } from 'node:fs';
 import { asOutputError } from '../firmware/index.ts';
 import { readBounded } from '../topology/index.ts';
 import { InputError } from './exit.ts';
@@ -23,6 +23,28 @@ export function readFirmwareFile(file: string): Uint8Array {
     `cannot read ${file}: ${read.reason}`,
     read.code === 'EACCES' ? 'name a file that you may read' : 'name an existing, regular file',
   );
+}
+
+/**
+ * A result must not take the place of what it is made from.
+ * @throws InputError when `output` is one of `inputs`, by whatever name
+ */
+export function refuseInput(output: string | undefined, inputs: readonly string[]): void {
+  const there = output === undefined ? undefined : statOf(output);
+  if (output === undefined || there?.isFile() !== true) return;
+  for (const input of inputs) {
+    const read = statOf(input);
+    if (read?.dev !== there.dev || read.ino !== there.ino) continue;
+    throw new InputError(`${output} is read, and would be overwritten`, 'name another file');
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Writes a result where the user wants it; what the file system refuses is a `FirmwareError`. */

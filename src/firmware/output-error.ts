@@ -38,14 +38,21 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   },
 };
 
+const NO_DIRECTORY: Trouble = {
+  what: 'its directory is not there',
+  cure: 'make the directory, or name another file',
+};
+
 /** An error of the file system as a sentence with a cure; anything else as it is. */
 export function asOutputError(error: unknown, dir: string): unknown {
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
   const code = String(error.code);
-  const { what, cure, full } = TROUBLES[code] ?? { what: code, cure: ELSEWHERE };
+  // A file is opened; only a directory is made.
+  const trouble = code === 'ENOENT' && error.syscall === 'open' ? NO_DIRECTORY : TROUBLES[code];
+  const { what, cure, full } = trouble ?? { what: code, cure: ELSEWHERE };
   return new FirmwareError(
     full === true ? 'outputs/no-space' : 'outputs/unwritable',
-    `cannot write to ${dir}: ${what}`,
+    `cannot write to ${dir === '' ? '""' : dir}: ${what}`,
     { cure, cause: error },
   );
 }

@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander';
 import { topologyDot, topologySvg } from '../../report/index.ts';
-import { writeResult } from '../files.ts';
 import type { CommandContext } from '../context.ts';
+import { InputError } from '../exit.ts';
+import { refuseInput, writeResult } from '../files.ts';
 import { requireTopology } from '../topology.ts';
 
 interface GraphOptions {
@@ -38,10 +39,22 @@ same bytes.`,
     .action(async (file: string, options: GraphOptions) => {
       const model = requireTopology(file, io, { force: options.force === true });
       const { output } = options;
+      refuseInput(output, [file]);
+      refuseOtherFormat(options);
       const format =
         options.format ?? (output !== undefined && /\.(?:dot|gv)$/iu.test(output) ? 'dot' : 'svg');
       const text = format === 'dot' ? topologyDot(model) : await topologySvg(model);
       if (output === undefined) io.out(text);
       else writeResult(output, text);
     });
+}
+
+/** Whoever names a picture of another kind would get one that does not open. */
+function refuseOtherFormat({ output, format }: GraphOptions): void {
+  const ending = /\.(png|pdf|jpe?g|gif|webp|ps|eps)$/iu.exec(output ?? '')?.[1];
+  if (ending === undefined || format !== undefined) return;
+  throw new InputError(
+    `graph draws SVG and DOT, and ${output} is to be neither`,
+    `draw it with Graphviz: viommu-topo graph FILE --format dot | dot -T${ending} -o ${output}`,
+  );
 }

@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { asOutputError } from '../../firmware/index.ts';
+import { shellWord } from '../../qemu/index.ts';
 import {
   parseTopology,
   STARTER_DEVICES_MAX,
@@ -73,11 +74,13 @@ Examples:
         return;
       }
       write(file, text, options.force === true);
+      const word = shellWord(file);
+      const picture = `${basename(file).replace(/\.ya?ml$/u, '')}.svg`;
       io.out(
         `${file} is written. Next:\n` +
-          `  viommu-topo check ${file}\n` +
-          `  viommu-topo graph ${file} -o ${basename(file).replace(/\.ya?ml$/u, '')}.svg\n` +
-          `  viommu-topo boot ${file}\n`,
+          `  viommu-topo check ${word}\n` +
+          `  viommu-topo graph ${word} -o ${shellWord(picture)}\n` +
+          `  viommu-topo boot ${word}\n`,
       );
     });
 }

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { FormatError } from '../../bytes/index.ts';
 import { printable } from '../../report/index.ts';
@@ -13,6 +14,7 @@ import {
 } from '../../trace/index.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, InputError } from '../exit.ts';
+import { refuseInput } from '../files.ts';
 import { TextFile } from '../text-file.ts';
 
 interface DiffOptions {
@@ -63,7 +65,7 @@ Exit codes: 0 alike, 1 they part, 2 a file is no trace.`,
     .action(async (a: string, b: string, options: DiffOptions) => {
       const { kind, context, ignore } = options;
       const found = await reading(() =>
-        diffTraces(readTrace(a), readTrace(b), {
+        diffTraces(traceOf(a), traceOf(b), {
           ignore,
           ...(kind === undefined ? {} : { kinds: kind }),
           console: options.console === true,
@@ -87,7 +89,7 @@ function registerShow(trace: Command, { io }: CommandContext): void {
     .action(async (file: string, options: ShowOptions) => {
       await reading(async () => {
         let printed = 0;
-        for await (const { record } of readTrace(file)) {
+        for await (const { record } of traceOf(file)) {
           if (!isShown(record, options)) continue;
           io.out(`${printable(showRecord(record))}\n`);
           if (++printed === options.limit) return;
@@ -103,13 +105,14 @@ function registerConvert(trace: Command, { io }: CommandContext): void {
     .argument('<file>', 'a trace (JSON lines)')
     .requiredOption('-o, --output <file>', 'such as run.perfetto.json')
     .action(async (file: string, { output }: { output: string }) => {
+      refuseInput(output, [file]);
       const target = new TextFile(output);
       let unknown = 0;
       try {
         const chrome = new ChromeTrace((text) => target.write(text));
         const runs = new Map<number, number>();
         await reading(async () => {
-          for await (const { record } of readTrace(file)) {
+          for await (const { record } of traceOf(file)) {
             if (record.type === 'header') runs.set(record.run, chrome.begin(record));
             const run = runs.get(record.run) ?? 0;
             const event = eventOf(record);
@@ -125,6 +128,18 @@ function registerConvert(trace: Command, { io }: CommandContext): void {
       }
       if (unknown > 0) io.err(`${unknown} event(s) of kinds that the viewer has no place for\n`);
     });
+}
+
+/** A named pipe that nobody writes to would be waited for, and no signal ends that in Node. */
+function traceOf(file: string): ReturnType<typeof readTrace> {
+  const there = statSync(file);
+  const what = there.isDirectory()
+    ? 'a directory'
+    : there.isFIFO() && !/^\/(?:dev|proc)\//u.test(file)
+      ? 'a pipe'
+      : undefined;
+  if (what === undefined) return readTrace(file);
+  throw new InputError(`cannot read ${file}: it is ${what}`, 'name a file, or /dev/stdin');
 }
 
 /** Runs what reads traces; what stands in the way is the user's. */

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import type { Verdict } from '../../../scenario/index.ts';
 import { EXIT, InputError } from '../../exit.ts';
+import { refuseInput } from '../../files.ts';
 import { planBoots } from './boots.ts';
 import { checkOptions } from './conflicts.ts';
 import { addBootOptions, type BootOptions } from './options.ts';
@@ -33,6 +34,8 @@ something. The console log is kept when a verdict failed; its path is in the ver
     )
     .action(async (files: string[], options: BootOptions) => {
       checkOptions(options);
+      refuseInput(options.output, files);
+      refuseInput(options.trace, files);
       // All files are read before the first guest starts: a typo in the last one is told at once.
       const topologies = files.map((file) => load(file, io, options));
       const boots = planBoots(topologies, options, io);
