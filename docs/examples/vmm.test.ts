@@ -40,13 +40,13 @@ async function runVmm({ kernel, initramfs, cmdline, dtb, disk }: Files): Promise
     [
       ...'-M virt,gic-version=3 -cpu cortex-a57 -m 512M -nodefaults -no-user-config'.split(' '),
       ...'-display none -serial stdio -no-reboot'.split(' '),
-      ...['-kernel', kernel, '-initrd', initramfs, '-append', cmdline, '-dtb', dtb],
-      ...['-device', 'virtio-iommu-pci,bus=pcie.0,addr=1'],
-      ...['-drive', `if=none,id=d,format=raw,file=${disk}`],
-      ...[
-        '-device',
-        'virtio-blk-pci,bus=pcie.0,addr=2,drive=d,iommu_platform=on,disable-legacy=on',
-      ],
+      ...`-kernel ${kernel} -initrd ${initramfs} -dtb ${dtb}`.split(' '),
+      ...'-device virtio-iommu-pci,bus=pcie.0,addr=1'.split(' '),
+      ...`-drive if=none,id=d,format=raw,file=${disk}`.split(' '),
+      '-device',
+      'virtio-blk-pci,bus=pcie.0,addr=2,drive=d,iommu_platform=on,disable-legacy=on',
+      '-append',
+      cmdline,
     ],
     { timeout: 240_000, stdin: 'ignore' },
   );

@@ -31,7 +31,7 @@ import { keepSerialLog } from './serial-log.ts';
 import { closeTaps, openTaps, withTaps } from './taps.ts';
 
 /** All that our devices do but their interrupts: QEMU has the MSI-X tables, and sends the messages. */
-const VFIO_USER_CAPABILITIES: ReadonlySet<Capability> = new Set(
+export const VFIO_USER_CAPABILITIES: ReadonlySet<Capability> = new Set(
   [...MODEL_CAPABILITIES].filter((capability) => capability !== 'msi'),
 );
 
