@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-// Two projects: `unit` needs nothing but Node; `e2e` and `oracle` call foreign
-// programs (dtc, iasl, QEMU) and real guests, `browser` a real chromium, one file at a time, since a boot
-// under TCG takes a whole core.
+// `unit` needs nothing but Node; `e2e` and `oracle` call foreign programs (dtc, iasl, QEMU) and real
+// guests: two files at a time, since a boot under TCG takes a whole core. `browser` needs a real
+// chromium, one file at a time.
 // Examples import the package by its name, as users do; here it is what stands in src/.
 const src = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
 const alias = {
@@ -52,7 +52,8 @@ const config: ViteUserConfig = defineConfig({
           include: ['test/e2e/**/*.test.ts', 'docs/examples/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
+          globalSetup: ['test/e2e/setup.ts'],
+          maxWorkers: 2,
         },
       },
     ],

@@ -10,9 +10,12 @@ if [ $# -gt 0 ]; then
   shift
 else
   # As src/guest/program.ts looks for it: what was built from other sources is not found.
-  rm -rf "$here/built"
   hash=$(cat "$here/build.sh" "$here/start.h" "$here/vfio-dma.c" | sha256sum | cut -c 1-16)
   out=$here/built/$hash
+  # What is there of these sources stays until it is replaced: a guest may be about to get it.
+  for old in "$here"/built/*; do
+    [ "$old" = "$out" ] || rm -rf "$old"
+  done
 fi
 [ $# -gt 0 ] || set -- arm64 amd64
 mkdir -p "$out"

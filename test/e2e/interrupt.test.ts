@@ -2,16 +2,12 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 
 // Ctrl-C while a guest boots: exit 130, and nothing is left of it.
 
 const scratch = mkdtempSync(join(tmpdir(), 'viommu-topo-interrupt-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-beforeAll(() => {
-  execFileSync('npm', ['run', '--silent', 'build']);
-});
 
 interface Ending {
   readonly code: number | null;

@@ -35,7 +35,6 @@ function run(program: string, args: readonly string[], cwd: string, path = ''): 
 }
 
 beforeAll(() => {
-  run('npm', ['run', '--silent', 'build'], process.cwd());
   const packed = run('npm', ['pack', '--silent', '--pack-destination', scratch], process.cwd());
   mkdirSync(project);
   writeFileSync(
