@@ -17,7 +17,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal);
   const stdout = guardStream(process.stdout);
   const stderr = guardStream(process.stderr);
+  let release: (() => void) | undefined;
   try {
+    // Loaded before it is needed: by then an update may have replaced the files of this program.
+    if (startsPrograms(commandsFor(argv)))
+      release = (await import('../qemu/index.ts')).releaseEverything;
     const code = await runCommand(argv, processIo(abort.signal));
     await stdout.settled();
     const lost = stdout.lost();
@@ -28,7 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return lost === undefined ? code : EXIT.ENVIRONMENT;
   } finally {
     // Whatever a failure left: no process and no directory of ours outlives the command.
-    if (startsPrograms(commandsFor(argv))) (await import('../qemu/index.ts')).releaseEverything();
+    release?.();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal);
   }
 }
