@@ -20,7 +20,9 @@ const config: ViteUserConfig = defineConfig({
           name: 'unit',
           alias,
           include: ['test/{unit,spec,golden,property,sim}/**/*.test.ts'],
-          testTimeout: 30_000,
+          // Seconds on a quiet machine; nobody's timing is asserted.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
       {
