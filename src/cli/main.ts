@@ -72,7 +72,7 @@ async function explain(error: unknown, io: Io): Promise<ExitCode> {
     io.err(`viommu-topo: ${error.message}\n${error.cure ? `  cure: ${error.cure}\n` : ''}`);
     return EXIT.INPUT;
   }
-  return (await explainRooms(error, io)) ?? explainBug(error, io);
+  return (await explainRooms(error, io).catch(() => undefined)) ?? explainBug(error, io);
 }
 
 /** Errors of rooms, which are loaded only now: a command that went well has no use for their names. */
