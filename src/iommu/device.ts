@@ -59,6 +59,7 @@ export class IommuDevice implements VirtioDevice {
   readonly deviceId: number = VIRTIO_ID_IOMMU;
   readonly features: bigint;
   readonly queueSizes: readonly number[];
+  readonly watched: readonly number[] = [VIRTIO_IOMMU_REQUESTQ];
   readonly config: Uint8Array = new Uint8Array(VIRTIO_IOMMU_CONFIG.size);
   readonly state: IommuState;
   readonly translation: Translation;

@@ -15,7 +15,12 @@ import {
   PCI_CLASS_SP_OTHER,
   PCI_CLASS_STORAGE_SCSI,
 } from '../spec/pci-config.ts';
-import { VIRTIO_F_RING_PACKED } from '../spec/virtio.ts';
+import {
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_RING_F_INDIRECT_DESC,
+} from '../spec/virtio.ts';
 import type { DeviceKind, Endpoint } from '../topology/index.ts';
 import {
   featureBits,
@@ -125,7 +130,7 @@ export function makeFunction(endpoint: Endpoint, around: Surroundings): MadeFunc
     const vectors = device?.options['vectors'];
     const { fn, core } = new VirtioPciFunction(virtio, {
       ...around.virtio,
-      ...ringOptions(endpoint),
+      ...ringOptions(endpoint, around.options),
       name: id,
       classCode: CLASSES[device?.kind ?? 'generic'] ?? PCI_CLASS_SP_OTHER,
       dma,
@@ -145,11 +150,21 @@ export function makeFunction(endpoint: Endpoint, around: Surroundings): MadeFunc
   return { fn: new PciFunction({ ...GENERIC, name: id, dma, express }) };
 }
 
-/** `packed: on`, as QEMU's property. */
-export function ringOptions({ device }: Endpoint): Pick<VirtioOptions, 'ringFeatures'> {
+/** `packed: on`, as QEMU's property, and whether to offer indirect descriptors. */
+export function ringOptions(
+  { device, viommu }: Endpoint,
+  { indirect = true }: Pick<MachineOptions, 'indirect'>,
+): Pick<VirtioOptions, 'ringFeatures'> {
   const packed = device?.options['packed'];
-  if (packed !== true && packed !== 'on') return {};
-  return { ringFeatures: RING_FEATURES | featureBits(VIRTIO_F_RING_PACKED) };
+  const isPacked = packed === true || packed === 'on';
+  const direct = !indirect && viommu !== undefined;
+  if (!isPacked && !direct) return {};
+  const features = isPacked
+    ? RING_FEATURES | featureBits(VIRTIO_F_RING_PACKED)
+    : featureBits(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC);
+  return {
+    ringFeatures: direct ? features & ~featureBits(VIRTIO_RING_F_INDIRECT_DESC) : features,
+  };
 }
 
 function memoryDisk(id: string, size: number): MemoryStore {

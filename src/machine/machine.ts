@@ -129,6 +129,24 @@ export class Machine {
     return this.isWaiting;
   }
 
+  /** Whether someone looks for requests to vIOMMUs for a while: see `VirtioCore.watch`. */
+  watch(on: boolean): void {
+    for (const { core } of this.#viommus.values()) core.watch(on);
+  }
+
+  /** Whether there are requests that a vIOMMU was perhaps not notified of. */
+  get hasRequests(): boolean {
+    for (const { core } of this.#viommus.values()) if (core.hasMore) return true;
+    return false;
+  }
+
+  /** Serves them; true when one was taken. */
+  look(): boolean {
+    let done = false;
+    for (const { core } of this.#viommus.values()) if (core.look()) done = true;
+    return done;
+  }
+
   /** Runs until no device waits; false when that does not end (a guest that feeds itself). */
   settle(rounds: number = ROUNDS_MAX): boolean {
     for (let round = 0; round < rounds; round++)

@@ -19,6 +19,11 @@ export interface MachineOptions {
   readonly tap?: (endpoint: Endpoint) => NetTap | undefined;
   /** What virtio-rng gives; default: seeded with 1. */
   readonly random?: (endpoint: Endpoint) => RandomSource;
+  /**
+   * Whether endpoints behind a vIOMMU offer indirect descriptors, default true. A driver maps each
+   * request's table too, which costs it one MAP more than the ring has descriptors to spare.
+   */
+  readonly indirect?: boolean;
   /** Told when a device waits for `Machine.runPending`. */
   readonly wake?: () => void;
 }

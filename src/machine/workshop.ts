@@ -123,7 +123,7 @@ export function platformEndpoint(shop: Workshop, endpoint: Endpoint): Unit | und
   const dma = new TranslatedDma(shop.memory, route, 0);
   const core = new VirtioCore(virtio, {
     ...virtioOptions(shop, id),
-    ...ringOptions(endpoint),
+    ...ringOptions(endpoint, shop.options),
     accessPlatform: access(endpoint),
     dma,
   });

@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, endianness } from 'node:os';
+import { arch, availableParallelism, endianness } from 'node:os';
 import {
   AGAIN,
   BROKEN,
@@ -147,6 +147,16 @@ function libc(): Libc {
   };
 }
 
+const CORES = availableParallelism();
+
+function loadFile(): number | undefined {
+  try {
+    return openSync('/proc/loadavg', 'r');
+  } catch {
+    return undefined;
+  }
+}
+
 /** A mapping, which is never given back while views of it may be about. */
 interface Mapping {
   readonly address: number;
@@ -163,6 +173,9 @@ export class LinuxSys implements Sys {
   readonly #data: DataView;
   readonly #maps = new Map<Uint8Array, Mapping>();
   readonly #idle: Mapping[] = [];
+  /** Descriptor of the system's load, where it tells. */
+  readonly #load: number | undefined;
+  readonly #text = Buffer.alloc(64);
 
   /** @throws ServerUnavailable without koffi, or on another system than Linux */
   constructor() {
@@ -175,6 +188,7 @@ export class LinuxSys implements Sys {
     this.#data = new DataView(buffer);
     this.rx = new Uint8Array(buffer, AT_RX, RX_SIZE);
     this.tx = new Uint8Array(buffer, AT_TX, MESSAGE_MAX);
+    this.#load = loadFile();
     this.#u64(AT_MSGHDR + 16, this.#arena + AT_IOVEC);
     this.#u64(AT_MSGHDR + 24, 1);
     this.#u64(AT_MSGHDR + 32, this.#arena + AT_CMSG);
@@ -263,6 +277,14 @@ export class LinuxSys implements Sys {
     this.#libc.close(fd);
   }
 
+  spareCore(): boolean {
+    if (this.#load === undefined) return false;
+    const read = readSync(this.#load, this.#text, 0, this.#text.length, 0);
+    // Three averages, then threads that run and all threads: `0.10 0.20 0.30 2/345 6789`.
+    const [, running] = / (\d+)\//u.exec(this.#text.toString('latin1', 0, read)) ?? [];
+    return running !== undefined && Number(running) <= CORES;
+  }
+
   identify(fd: number): FileIdentity | undefined {
     try {
       const { dev, ino, size, ...stat } = fstatSync(fd, { bigint: true });
@@ -316,6 +338,7 @@ export class LinuxSys implements Sys {
     }
     this.#maps.clear();
     this.#idle.length = 0;
+    if (this.#load !== undefined) this.close(this.#load);
     this.#libc.munmap(this.#arena, ARENA);
   }
 

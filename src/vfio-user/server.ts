@@ -2,12 +2,16 @@ import type { Machine } from '../machine/index.ts';
 import { Connection } from './connection.ts';
 import { endpointFunction, type ServedFunction } from './functions.ts';
 import { GuestRam, type ClientMaps } from './guest-ram.ts';
+import { Patience } from './patience.ts';
 import { internalProblem, ramNotShared, type ServerProblem } from './problem.ts';
 import { ServedDevice } from './served-device.ts';
 import { Session } from './session.ts';
 import { looksUnshared } from './shared-ram.ts';
 import type { PollEntry, Sys } from './sys.ts';
 import type { Source } from './thread.ts';
+
+/** Looks for requests between two looks at the sockets, which take ten times as long. */
+const LOOKS = 10;
 
 /** What happens on the sockets, and what went wrong. */
 export type ServerReport =
@@ -57,6 +61,9 @@ export class Server {
   #sources: Listened[] = [];
   readonly #wake: PollEntry;
   #entries: PollEntry[] = [];
+  readonly #patience: Patience;
+  /** Whether drivers of vIOMMUs were told not to notify. */
+  #watches = false;
   #requests = 0;
   #refused = 0;
   #faults = 0;
@@ -67,6 +74,7 @@ export class Server {
   /** The machine must have been made with an empty memory: its windows are the VMM's. */
   constructor(sys: Sys, machine: Machine, report: (report: ServerReport) => void) {
     this.#sys = sys;
+    this.#patience = new Patience(() => sys.spareCore());
     this.machine = machine;
     this.#report = report;
     this.#ram = new GuestRam(sys, machine.memory, machine.model.memory);
@@ -151,10 +159,40 @@ export class Server {
     const { machine } = this;
     const busy = !this.#held && (this.#resumed || machine.isWaiting);
     const ready = this.#sys.poll(this.#entries, busy ? 0 : milliseconds);
-    if (ready > 0 || this.#resumed) this.#work();
+    if (ready > 0 || this.#resumed) {
+      if (!this.#held && this.#patience.begin()) this.#workOn();
+      else this.#work();
+    }
     if (!this.#held && machine.isWaiting) {
       this.#guarded('pending work', () => machine.runPending());
     }
+  }
+
+  /** Does what there is to do, and looks for more as long as {@link Patience} says. */
+  #workOn(): void {
+    const { machine } = this;
+    this.#watch(true);
+    let ready = true;
+    for (;;) {
+      // A guest's message that was sent before its request comes first.
+      if (ready) this.#work();
+      if (!this.#watches) return;
+      const served = this.#guarded('requests', () => machine.look());
+      if (machine.isWaiting || !this.#patience.goesOn(ready || served === true)) break;
+      for (let look = 0; look < LOOKS && !machine.hasRequests;) look++;
+      ready = this.#sys.poll(this.#entries, 0) > 0;
+    }
+    this.#watch(false);
+  }
+
+  /** Tells drivers whether requests are seen without a notification. */
+  #watch(on: boolean): void {
+    this.#watches = on;
+    this.#guarded('requests', () => {
+      this.machine.watch(on);
+      // Some may have come before their drivers knew that they have to notify again.
+      if (!on && !this.#held) this.machine.look();
+    });
   }
 
   #work(): void {
@@ -172,6 +210,8 @@ export class Server {
     }
     // Whoever holds in the middle of it leaves the rest for later.
     if (all && this.#held) this.#resumed = true;
+    else if (all) this.#guarded('requests', () => this.machine.look());
+    if (this.#watches && (this.#held || this.#wake.ready)) this.#watch(false);
     if (this.#wake.ready) {
       this.#wake.ready = false;
       this.#sys.drain(this.#wake.fd);

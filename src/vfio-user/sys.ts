@@ -55,6 +55,9 @@ export interface Sys {
   drain(fd: number): void;
   close(fd: number): void;
 
+  /** Whether no more threads want to run than there are cores: one may spin without harm. */
+  spareCore(): boolean;
+
   identify(fd: number): FileIdentity | undefined;
   isEventfd(fd: number): boolean;
   /**

@@ -176,6 +176,35 @@ export class VirtioCore implements VirtioHost {
     else if ((this.status & VIRTIO_CONFIG_S_DRIVER_OK) === 0) this.#early.add(index);
   }
 
+  /**
+   * Whether someone looks into the device's `watched` queues for a while, so that the driver need not
+   * notify. When that is over, {@link look} once more.
+   */
+  watch(on: boolean): void {
+    for (const index of this.device.watched ?? []) this.queue(index)?.suppressKicks(on);
+  }
+
+  /** Whether a watched queue has a buffer for the device. */
+  get hasMore(): boolean {
+    for (const index of this.device.watched ?? []) {
+      if (this.queue(index)?.hasMore === true) return true;
+    }
+    return false;
+  }
+
+  /** Kicks watched queues that have buffers; true when the device took one. */
+  look(): boolean {
+    let done = false;
+    for (const index of this.device.watched ?? []) {
+      const queue = this.queue(index);
+      if (queue === undefined || !queue.hasMore) continue;
+      const before = queue.count;
+      this.device.kick(index);
+      if (queue.count !== before) done = true;
+    }
+    return done;
+  }
+
   kickLater(index: number): void {
     if (!this.live) return;
     this.#pending.add(index);

@@ -128,6 +128,16 @@ export abstract class DeviceQueue extends DescriptorReader {
     this.writeSuppression();
   }
 
+  /** Whether the driver has added a buffer that was not popped. It only looks: nothing breaks. */
+  get hasMore(): boolean {
+    return !this.error && !this.#closed && this.sees();
+  }
+
+  /** Buffers popped since the queue was made. */
+  get count(): number {
+    return this.popped;
+  }
+
   /** For the transport: the queue was reset. What the device still holds is void. */
   close(): void {
     this.#closed = true;
@@ -177,6 +187,8 @@ export abstract class DeviceQueue extends DescriptorReader {
   }
 
   protected abstract sizeIsLegal(size: number): boolean;
+  /** Whether there is an available buffer; false when the ring cannot be read. */
+  protected abstract sees(): boolean;
   /** Reads the next available buffer into the chain; false when none, or broken. */
   protected abstract take(chain: Chain): boolean;
   /** Writes a used element and moves on; false when broken. */

@@ -31,6 +31,10 @@ export class PackedQueue extends DeviceQueue {
     return isQueueSize(size);
   }
 
+  protected sees(): boolean {
+    return this.#isAvailable() === true;
+  }
+
   protected take(chain: Chain): boolean {
     let available = this.#isAvailable();
     if (available === false && this.eventIdx && !this.suppressed) {

@@ -26,6 +26,12 @@ export class SplitQueue extends DeviceQueue {
     return isQueueSize(size) && (size & (size - 1)) === 0;
   }
 
+  protected sees(): boolean {
+    const { driverHi, driverLo } = this.layout;
+    const published = this.dma.loadU16(driverHi, driverLo + IDX);
+    return published >= 0 && published !== this.#avail;
+  }
+
   protected take(chain: Chain): boolean {
     const { driverHi, driverLo } = this.layout;
     let published = this.dma.loadU16(driverHi, driverLo + IDX);

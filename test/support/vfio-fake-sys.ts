@@ -63,6 +63,11 @@ export class FakeSys implements Sys {
     this.counts.set(fd, 0);
     return fd;
   }
+  /** What `spareCore` answers. */
+  spare = false;
+  spareCore(): boolean {
+    return this.spare;
+  }
   poll(entries: readonly PollEntry[]): number {
     for (const entry of entries) entry.ready = true;
     return entries.length;

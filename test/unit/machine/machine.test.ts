@@ -7,6 +7,8 @@ import {
   PCI_SECONDARY_BUS,
   PCI_SUBORDINATE_BUS,
 } from '../../../src/spec/pci-config.ts';
+import { VIRTIO_RING_F_INDIRECT_DESC } from '../../../src/spec/virtio.ts';
+import { hasFeature } from '../../../src/virtio/index.ts';
 import { VIRTIO_MMIO_DEVICE_ID, VIRTIO_MMIO_VERSION } from '../../../src/spec/virtio-mmio.ts';
 import {
   bootModel,
@@ -299,4 +301,15 @@ describe('events', () => {
     ModelGuest.boot(platform, firmwareOf(shippedModel('one-endpoint'), 'device-tree'));
     expect(count).toBe(0);
   });
+});
+
+test('indirect descriptors can be kept from endpoints that a vIOMMU translates', () => {
+  const offered = (indirect: boolean): boolean[] => {
+    const machine = buildMachine(shippedModel('one-endpoint'), { indirect });
+    return ['viommu0', 'disk0'].map((id) =>
+      hasFeature(machine.unit(id)?.core?.offered ?? 0n, VIRTIO_RING_F_INDIRECT_DESC),
+    );
+  };
+  expect(offered(true)).toEqual([true, true]);
+  expect(offered(false)).toEqual([true, false]);
 });
