@@ -19,6 +19,8 @@ const HASH_BYTES = 32;
 const HEADER = MAGIC.length + HASH_BYTES + 8;
 /** What a snapshot may have beside the RAM: states of devices. */
 const BESIDE_RAM_MAX = 64 * 1024 * 1024;
+/** Of instructions and nanoseconds: centuries. */
+const COUNT_MAX = 1n << 63n;
 /** zlib wants no smaller pieces. */
 const MIN_CHUNK = 1024;
 /** What of the CPU's state tells which machine it is of, and cannot be anything else. */
@@ -74,7 +76,8 @@ export function takeSnapshot(
 }
 
 /**
- * Into a machine of the same topology whose kernel, initramfs and firmware were loaded as then.
+ * Into a machine of the same topology whose kernel, initramfs and firmware were loaded as then. One
+ * that has not run yet must hold nothing else.
  *
  * @throws FormatError `snapshot/…` when it is of another machine, or no machine's: this one can only
  * be thrown away then
@@ -163,6 +166,12 @@ function checkCpuSide(emulator: Emulator, state: CpuSideState): void {
     if (new DataView(state.cpu.buffer, state.cpu.byteOffset).getUint32(at - layout.STATE, true) > 1)
       throw other('an exception level');
   }
+  // Both only grow; nobody runs long enough to come near their end.
+  for (const at of [layout.RETIRED, layout.CLOCK]) {
+    const bytes = new DataView(state.cpu.buffer, state.cpu.byteOffset);
+    if (bytes.getBigUint64(at - layout.STATE, true) >= COUNT_MAX) throw other('a clock');
+  }
+  if (state.work.next >= COUNT_MAX) throw other('a clock');
   if ('lpis' in state.gic !== 'lpis' in now.gic) throw other('an interrupt controller');
   const names = (all: CpuSideState['its']): string => all.map(([name]) => name).join(' ');
   if (names(state.its) !== names(now.its)) throw other('its ITSs');
