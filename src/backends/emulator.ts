@@ -1,6 +1,3 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
 import type { Emulator } from '../emulator/index.ts';
 import type { GuestReport } from '../guest/index.ts';
 import { diskSha256 } from '../qemu/index.ts';
@@ -39,7 +36,7 @@ import { withHarm } from './machine-talk.ts';
 import type { ModelDisk } from './model-checks.ts';
 import { MODEL_CAPABILITIES } from './model-events.ts';
 import { DISK_READ_BYTES } from './plan.ts';
-import { serialLogFor } from './serial-log.ts';
+import { keepSerialLog } from './serial-log.ts';
 
 const INSTRUCTIONS = 30e9;
 /** The longest pause of a healthy guest are the crypto self-tests: some 800 million. */
@@ -147,9 +144,7 @@ async function bootOnce(
   );
   tape?.check(session.emulator, `${stop.kind} ${stop.outcome.kind}`);
   const { report, log, text } = boot.console.finish();
-  const serialLog = options.serialLog ?? serialLogFor(input.model);
-  await mkdir(dirname(serialLog), { recursive: true });
-  await writeFile(serialLog, text, { flag: isSecond ? 'a' : 'w' });
+  const serialLog = await keepSerialLog(input.model, options.serialLog, text, isSecond ? 'a' : 'w');
   const note = await boot.start?.finish();
   const observation: Observation = {
     capabilities: MODEL_CAPABILITIES,

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { makeDirectories } from '../bytes/index.ts';
 import { writeWhole } from '../guest/index.ts';
 import type { Model } from '../topology/index.ts';
 
@@ -42,7 +43,7 @@ export class SnapshotCache {
   }
 
   async write(key: string, bytes: Uint8Array): Promise<void> {
-    await mkdir(this.#dir, { recursive: true });
+    makeDirectories(this.#dir);
     await writeWhole(this.#path(key), bytes);
     await this.#prune();
   }
