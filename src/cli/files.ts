@@ -39,6 +39,21 @@ export function refuseInput(output: string | undefined, inputs: readonly string[
   }
 }
 
+/**
+ * Directories, and named pipes: one that nobody writes to would be waited for, and no signal ends
+ * that in Node.
+ * @throws InputError
+ */
+export function refuseUnending(file: string): void {
+  const there = statOf(file);
+  const isPipe = there?.isFIFO() === true && !/^\/(?:dev|proc)\//u.test(file);
+  if (!isPipe && there?.isDirectory() !== true) return;
+  throw new InputError(
+    `cannot read ${file}: it is a ${isPipe ? 'pipe' : 'directory'}`,
+    'name a file, or /dev/stdin',
+  );
+}
+
 function statOf(path: string): Stats | undefined {
   try {
     return statSync(path);

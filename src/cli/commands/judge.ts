@@ -4,7 +4,7 @@ import { imagesFrom, judgeConsole } from '../../backends/index.ts';
 import { renderVerdict } from '../../report/index.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, InputError } from '../exit.ts';
-import { refuseInput, writeResult } from '../files.ts';
+import { refuseInput, refuseUnending, writeResult } from '../files.ts';
 import { requireTopology } from '../topology.ts';
 import { VERDICT_FORMATS, type VerdictFormat } from './boot/options.ts';
 import { machineReadable } from './boot/outputs.ts';
@@ -54,6 +54,7 @@ Exit codes: those of boot.`,
       const model = requireTopology(file, io, { force: options.force === true });
       refuseInput(options.output, [file, consoleFile]);
       const { firmwareFrom, machine, seed, format, output, verbose } = options;
+      refuseUnending(consoleFile);
       const verdict = judgeConsole(model, readConsole(consoleFile), {
         seed,
         ...(machine === undefined ? {} : { machine }),

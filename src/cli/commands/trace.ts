@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { FormatError } from '../../bytes/index.ts';
 import { printable } from '../../report/index.ts';
@@ -14,7 +13,7 @@ import {
 } from '../../trace/index.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, InputError } from '../exit.ts';
-import { refuseInput } from '../files.ts';
+import { refuseInput, refuseUnending } from '../files.ts';
 import { TextFile } from '../text-file.ts';
 
 interface DiffOptions {
@@ -130,16 +129,9 @@ function registerConvert(trace: Command, { io }: CommandContext): void {
     });
 }
 
-/** A named pipe that nobody writes to would be waited for, and no signal ends that in Node. */
 function traceOf(file: string): ReturnType<typeof readTrace> {
-  const there = statSync(file);
-  const what = there.isDirectory()
-    ? 'a directory'
-    : there.isFIFO() && !/^\/(?:dev|proc)\//u.test(file)
-      ? 'a pipe'
-      : undefined;
-  if (what === undefined) return readTrace(file);
-  throw new InputError(`cannot read ${file}: it is ${what}`, 'name a file, or /dev/stdin');
+  refuseUnending(file);
+  return readTrace(file);
 }
 
 /** Runs what reads traces; what stands in the way is the user's. */

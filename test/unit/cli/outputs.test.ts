@@ -56,12 +56,15 @@ test('a file whose directory is missing, and one without a name', async () => {
   expect((await cli('graph', topology, '-o', '')).err).toContain('cannot write to "": ');
 });
 
-test('a trace from a named pipe or a directory is refused, not waited for', async () => {
+test('a trace or a console from a named pipe or a directory is refused, not waited for', async () => {
   const pipe = join(scratch, 'pipe');
   execFileSync('mkfifo', [pipe]);
   const fromPipe = await cli('trace', 'show', pipe);
   expect(fromPipe.code).toBe(2);
   expect(fromPipe.err).toContain('it is a pipe');
+  const judged = await cli('judge', topology, pipe);
+  expect(judged.code).toBe(2);
+  expect(judged.err).toContain('it is a pipe');
   const fromDirectory = await cli('trace', 'diff', trace, scratch);
   expect(fromDirectory.code).toBe(2);
   expect(fromDirectory.err).toContain('it is a directory');
