@@ -6,6 +6,7 @@ import type { RunTape } from './tape.ts';
 import type { TapAttachment } from './taps.ts';
 import type { LinkMaker, MachineVisitor, TapMaker } from './visit.ts';
 
+/** Of stock Linux on our own CPU and devices. */
 export interface EmulatorBackendOptions {
   /** Kernel, modules and userspace for arm64. */
   readonly guest: Guest;
