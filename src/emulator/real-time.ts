@@ -1,12 +1,20 @@
 /** Nothing sleeps longer in one piece: setTimeout's limit is some 24 days, and a day is long enough. */
 const SLEEP_MAX_MS = 86_400_000;
 
+/**
+ * What a machine that does not sleep may miss between two looks at the clock, in nanoseconds. Turns
+ * are some milliseconds; more is a host that stopped us, and time that no guest could have used.
+ */
+const STALL_MAX = 1_000_000_000n;
+
 /** The wall clock for a machine that is to run in real time, and a way to wake it. */
 export class RealTime {
   /** Whether somebody may still wake the machine: then a sleep without a timer is no hang. */
   readonly open: boolean;
   readonly #clock: () => bigint;
   #origin: bigint | undefined;
+  /** The clock when it was looked at last. */
+  #last = 0n;
   #wake: (() => void) | undefined;
   #woken = false;
 
@@ -15,7 +23,10 @@ export class RealTime {
     this.#clock = options.clock ?? ((): bigint => process.hrtime.bigint());
   }
 
-  /** Nanoseconds since it was first asked. */
+  /**
+   * Nanoseconds since it was first asked, without those that the host kept from us: after a leap of
+   * half a minute a kernel finds that it hung.
+   */
   now(): bigint {
     return this.#now();
   }
@@ -43,12 +54,22 @@ export class RealTime {
     }
     this.#wake = undefined;
     this.#woken = false;
+    // The sleep is no stall; what comes after its end may be one.
+    const time = this.#clock();
+    const end = until === undefined ? time : (this.#origin ?? time) + until;
+    this.#last = time < end ? time : end > this.#last ? end : this.#last;
   }
 
   /** Apart from `now`, which may be listened to: nothing that the guest sees depends on it. */
   #now(): bigint {
     const time = this.#clock();
-    this.#origin ??= time;
+    if (this.#origin === undefined) {
+      this.#origin = time;
+      this.#last = time;
+    }
+    const stall = time - this.#last - STALL_MAX;
+    if (stall > 0n) this.#origin += stall;
+    this.#last = time;
     return time - this.#origin;
   }
 }

@@ -83,9 +83,8 @@ test('a shell in the guest: keys reach it, Ctrl-C among them, and its end is the
   at = await terminal.sees('0000:00:01.0', at);
   at = await terminal.sees('/ # ', at);
   terminal.type('exit\r');
-  // In real time, a machine that is busy otherwise may make the guest's own time limits pass.
-  await terminal.sees(/(?:PASS|FAIL) one-endpoint \(emulator/u, at);
-  expect(await terminal.end()).toBe(terminal.text.includes('PASS one-endpoint') ? 0 : 1);
+  await terminal.sees('PASS one-endpoint (emulator', at);
+  expect(await terminal.end()).toBe(0);
 });
 
 test('Ctrl-] leaves it', async () => {

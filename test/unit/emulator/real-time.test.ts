@@ -33,6 +33,29 @@ describe('the clock', () => {
     expect(clock.now()).toBe(12n);
   });
 
+  test('a host that stops us for long takes at most a second from the guest', async () => {
+    let time = 0n;
+    const clock = new RealTime({ clock: () => time });
+    clock.now();
+    time += 900n * MS;
+    expect(clock.now()).toBe(900n * MS);
+    time += 30_000n * MS;
+    expect(clock.now()).toBe(1900n * MS);
+    time += 5n * MS;
+    expect(clock.now()).toBe(1905n * MS);
+    // A sleep is none, however long; only what comes after its end may be.
+    const sleep = clock.sleep(61_905n * MS);
+    time += 60_500n * MS;
+    clock.wake();
+    await sleep;
+    expect(clock.now()).toBe(62_405n * MS);
+    const other = clock.sleep(72_405n * MS);
+    time += 40_000n * MS;
+    clock.wake();
+    await other;
+    expect(clock.now()).toBe(73_405n * MS);
+  });
+
   test('a sleep ends at its time, and at once when that is over', async () => {
     const clock = new RealTime();
     await clock.sleep(clock.now() + 3n * MS);
