@@ -121,7 +121,7 @@ test('the same inputs give the same console and the same events', async () => {
     runs.push({ lines, events, notes: verdict.environment.notes });
   }
   expect(runs[0]?.lines.length).toBeGreaterThan(100);
-  expect(runs[0]?.events.length).toBeGreaterThan(1000);
+  expect(runs[0]?.events.length).toBeGreaterThan(500);
   expect(runs[1]).toEqual(runs[0]);
 });
 
