@@ -23,7 +23,7 @@ export function registerBoot(program: Command, { io, exit }: CommandContext): vo
 Examples:
   viommu-topo boot topologies/one-endpoint.yaml
   viommu-topo boot topologies/its.yaml --firmware both
-  viommu-topo boot topologies/*.yaml --backend model
+  viommu-topo boot topologies/its.yaml topologies/gicv2m.yaml --backend model
   viommu-topo boot topologies/q35-*.yaml --format junit -o verdicts.xml
   viommu-topo build its.yaml -o out && $EDITOR out/topology.dts && dtc -o out/topology.dtb out/topology.dts
   viommu-topo boot its.yaml --firmware-from out
