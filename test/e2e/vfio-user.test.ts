@@ -155,7 +155,9 @@ endpoints:
 
 test('the guide: fetch, boot, and serve with the command line that is printed', async () => {
   const guide = readFileSync('docs/guides/vfio-user.md', 'utf8');
-  const blocks = [...guide.matchAll(/```console\n\$ viommu-topo (.*)\n```/gu)].map(([, text = '']) => text);
+  const blocks = [...guide.matchAll(/```console\n\$ viommu-topo (.*)\n```/gu)].map(
+    ([, text = '']) => text,
+  );
   expect(blocks.map((text) => text.split(' ')[0])).toEqual(['qemu', 'boot', 'serve']);
   const [fetch = '', bootIt = '', serveIt = ''] = blocks;
   expect(await cli(...fetch.split(' '))).toMatchObject({
