@@ -36,15 +36,17 @@ class OnTerminal {
 
   /** Waits for words on the screen, from where the last ones ended. */
   async sees(words: string | RegExp, from = 0): Promise<number> {
+    // What came last is looked at once more after the end.
+    let ended = false;
     for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
       const rest = this.text.slice(from);
       const at = typeof words === 'string' ? rest.indexOf(words) : rest.search(words);
       if (at >= 0) return from + at + 1;
-      const ended = await Promise.race([
+      if (ended) break;
+      ended = await Promise.race([
         this.#ended.then(() => true),
-        new Promise((resolve) => void setTimeout(resolve, 50, false)),
+        new Promise<boolean>((resolve) => void setTimeout(resolve, 50, false)),
       ]);
-      if (ended === true) break;
     }
     throw new Error(`nothing seen of ${String(words)}:\n${this.text.slice(from)}`);
   }
