@@ -62,8 +62,12 @@ describe('DMA through a translation', () => {
     const before = dma.epoch;
     translator.map(0x9000n, ram(2));
     expect(dma.epoch).toBeGreaterThan(before);
+    expect(dma.keeps(0, 0x5000)).toBe(false);
     expect(dma.readU8(0, 0x5000)).toBe(1);
+    expect([dma.keeps(0, 0x4fff), dma.keeps(0, 0x5000)]).toEqual([false, true]);
     expect(translator.translations).toBe(2);
+    memory.forget();
+    expect(dma.keeps(0, 0x5000)).toBe(false);
     memory.addWindow({ gpa: 0n, bytes: new Uint8Array(1) });
     expect(dma.readU8(0, 0x5000)).toBe(1);
     expect(translator.translations).toBe(3);

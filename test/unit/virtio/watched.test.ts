@@ -87,3 +87,14 @@ test('a ring that cannot be read has nothing, and is not broken by looking', () 
   expect(core.hasMore).toBe(false);
   expect(slot.queue.error).toBeUndefined();
 });
+
+test('a device with nothing to watch is left in peace', () => {
+  const memory = new GuestMemory([{ gpa: BASE, bytes: new Uint8Array(0x4000) }]);
+  const core = new VirtioCore(new EchoDevice(), {
+    dma: new DirectDma(memory),
+    ringFeatures: VERSION_1,
+  });
+  core.watch(true);
+  expect(core.hasMore).toBe(false);
+  expect(core.look()).toBe(false);
+});
