@@ -39,3 +39,8 @@ export function count(text: string): number {
   if (value >= 1 && value <= 1024) return value;
   throw new InvalidArgumentError('A number from 1 to 1024 is wanted.');
 }
+
+/** One more value of an option that may be repeated. */
+export function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}

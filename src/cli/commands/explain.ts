@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { explanationsJson, renderExplanation } from '../../report/index.ts';
 import { askerNames, explain, findAskers, type KernelVersion } from '../../topology/index.ts';
-import { kernelVersion } from '../arguments.ts';
+import { collect, kernelVersion } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { InputError } from '../exit.ts';
 import { machineFacts } from '../facts.ts';
@@ -72,10 +72,6 @@ function nobody(word: string, file: string, names: readonly string[]): InputErro
     `${file} has no endpoint ${word}`,
     `name a function (0000:00:02.0), an endpoint ID${known === '' ? '' : `, or one of ${known}`}`,
   );
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 function address(text: string): bigint {

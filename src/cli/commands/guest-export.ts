@@ -7,6 +7,7 @@ import { asOutputError } from '../../firmware/index.ts';
 import { fetchGuest, type Guest } from '../../guest/index.ts';
 import { stockSeries } from '../../qemu/index.ts';
 import type { Model } from '../../topology/index.ts';
+import { collect } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { InputError } from '../exit.ts';
 import type { Io } from '../io.ts';
@@ -61,10 +62,6 @@ Example:
         progress.end();
       }
     });
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 function stockGuest(

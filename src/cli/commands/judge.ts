@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import { imagesFrom, judgeConsole } from '../../backends/index.ts';
+import { judgeConsole } from '../../backends/index.ts';
 import { renderVerdict } from '../../report/index.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, InputError } from '../exit.ts';
@@ -8,6 +8,7 @@ import { refuseInput, refuseUnending, writeResult } from '../files.ts';
 import { requireTopology } from '../topology.ts';
 import { VERDICT_FORMATS, type VerdictFormat } from './boot/options.ts';
 import { machineReadable } from './boot/outputs.ts';
+import { namedImages } from './boot/ready.ts';
 
 interface JudgeOptions {
   readonly firmwareFrom?: string;
@@ -58,7 +59,7 @@ Exit codes: those of boot.`,
       const verdict = judgeConsole(model, readConsole(consoleFile), {
         seed,
         ...(machine === undefined ? {} : { machine }),
-        ...(firmwareFrom === undefined ? {} : { firmware: images(firmwareFrom) }),
+        ...(firmwareFrom === undefined ? {} : { firmware: namedImages(firmwareFrom) }),
       });
       const text = renderVerdict(verdict, { color: io.colorOut, verbose: verbose === true });
       if (output !== undefined) writeResult(output, machineReadable(format, [verdict]));
@@ -66,15 +67,6 @@ Exit codes: those of boot.`,
       else io.out(machineReadable(format, [verdict]));
       exit(verdict.outcome === 'pass' ? EXIT.OK : EXIT.VERDICT);
     });
-}
-
-function images(directory: string): ReturnType<typeof imagesFrom> {
-  try {
-    return imagesFrom(directory);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new InputError(error.message, 'name a directory that build wrote', { cause: error });
-  }
 }
 
 /** The beginning of a console that never ends is enough to say so. */

@@ -12,7 +12,7 @@ import { findVfioUserQemu, stockSeries, workDirectory } from '../../qemu/index.t
 import { renderDiagnostics } from '../../report/index.ts';
 import type { BootInput } from '../../scenario/index.ts';
 import type { Model } from '../../topology/index.ts';
-import { seconds } from '../arguments.ts';
+import { collect, seconds } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { InputError } from '../exit.ts';
 import type { Io } from '../io.ts';
@@ -77,10 +77,6 @@ Examples:
   viommu-topo serve topologies/several-viommus.yaml
   viommu-topo serve topologies/q35-one-endpoint.yaml --dir /tmp/q35 --verbose
   viommu-topo serve topologies/its.yaml --format json --wait 60`;
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
-}
 
 async function run(file: string, options: ServeOptions, io: Io): Promise<0 | 1> {
   const model = requireTopology(file, io, { force: options.force === true });

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { bytes, count, seconds } from '../../arguments.ts';
+import { bytes, collect, count, seconds } from '../../arguments.ts';
 import { BACKEND_NAMES, type BackendName } from './backends.ts';
 import { netOption, type NetOption } from './net.ts';
 
@@ -134,8 +134,4 @@ function addGuestOptions(command: Command): void {
 
 function choice(flags: string, text: string, of: readonly string[]): Option {
   return new Option(flags, text).choices(of).default(of[0]);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }

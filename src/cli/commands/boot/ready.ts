@@ -28,12 +28,15 @@ export function load(file: string, io: Io, options: BootOptions): Ready {
 
 function images(file: string, model: Model, { firmwareFrom }: BootOptions): FirmwareImages {
   if (firmwareFrom === undefined) return builtImages(buildFirmware(model), `built from ${file}`);
+  return namedImages(firmwareFrom);
+}
+
+/** The firmware that build wrote into a directory. @throws InputError when there is none */
+export function namedImages(directory: string): FirmwareImages {
   try {
-    return imagesFrom(firmwareFrom);
+    return imagesFrom(directory);
   } catch (error) {
-    if (error instanceof RangeError) {
-      throw new InputError(error.message, 'name a directory that build wrote', { cause: error });
-    }
-    throw error;
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(error.message, 'name a directory that build wrote', { cause: error });
   }
 }
