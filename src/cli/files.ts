@@ -1,4 +1,4 @@
-import { statSync, writeFileSync, type Stats } from 'node:fs';
+import { existsSync, statSync, writeFileSync, type Stats } from 'node:fs';
 import { asOutputError } from '../firmware/index.ts';
 import { readBounded } from '../topology/index.ts';
 import { InputError } from './exit.ts';
@@ -66,6 +66,22 @@ function statOf(path: string): Stats | undefined {
 export function writeResult(file: string, text: string): void {
   try {
     writeFileSync(file, text);
+  } catch (error) {
+    throw asOutputError(error, file);
+  }
+}
+
+/**
+ * Writes a file that is the user's from then on. Without `force` it is exclusive: nothing that is there,
+ * or comes into being meanwhile, is written over.
+ * @throws InputError when the file is there; `FirmwareError` for what the file system refuses
+ */
+export function writeNew(file: string, text: string, force: boolean): void {
+  if (!force && existsSync(file)) {
+    throw new InputError(`${file} is there already`, 'name another file, or give --force');
+  }
+  try {
+    writeFileSync(file, text, { flag: force ? 'w' : 'wx' });
   } catch (error) {
     throw asOutputError(error, file);
   }

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { asOutputError, type Inspection } from '../../firmware/index.ts';
+import type { Inspection } from '../../firmware/index.ts';
 import { renderDiagnostics } from '../../report/index.ts';
 import { parseTopology } from '../../topology/index.ts';
 import {
@@ -13,9 +13,8 @@ import {
 } from '../../vmm/index.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, InputError } from '../exit.ts';
-import { readFirmwareFile } from '../files.ts';
+import { readFirmwareFile, writeNew } from '../files.ts';
 import { readFirmware } from '../firmware-file.ts';
-import type { Io } from '../io.ts';
 import { readRunning } from '../running.ts';
 
 interface ImportOptions {
@@ -57,7 +56,8 @@ Examples:
       }
       const name = options.name ?? nameOf(files[0] ?? 'running');
       const text = convert(files, name, options);
-      write(text, options, io);
+      if (options.output === undefined) io.out(text);
+      else writeNew(options.output, text, options.force === true);
       const { diagnostics, sources } = parseTopology(text, options.output ?? `${name}.yaml`);
       if (diagnostics.length === 0) return;
       io.err(renderDiagnostics(diagnostics, sources, { color: io.colorErr }));
@@ -107,19 +107,4 @@ function inspectionOf(file: string): Inspection {
   if ('problem' in read)
     throw new InputError(`${file}: ${read.problem.message}`, read.problem.cure);
   throw new InputError(`${file} is text`, 'give firmware files alone, or one text alone');
-}
-
-function write(text: string, { output, force }: ImportOptions, io: Io): void {
-  if (output === undefined) {
-    io.out(text);
-    return;
-  }
-  if (force !== true && existsSync(output)) {
-    throw new InputError(`${output} is there already`, 'name another file, or give --force');
-  }
-  try {
-    writeFileSync(output, text);
-  } catch (error) {
-    throw asOutputError(error, output);
-  }
 }

@@ -1,7 +1,5 @@
-import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { asOutputError } from '../../firmware/index.ts';
 import { shellWord } from '../../qemu/index.ts';
 import {
   parseTopology,
@@ -12,6 +10,7 @@ import {
 } from '../../topology/index.ts';
 import type { CommandContext } from '../context.ts';
 import { InputError } from '../exit.ts';
+import { writeNew } from '../files.ts';
 import type { Io } from '../io.ts';
 
 interface InitOptions extends Partial<StarterWishes> {
@@ -73,7 +72,7 @@ Examples:
         io.out(text);
         return;
       }
-      write(file, text, options.force === true);
+      writeNew(file, text, options.force === true);
       const word = shellWord(file);
       const picture = `${basename(file).replace(/\.ya?ml$/u, '')}.svg`;
       io.out(
@@ -139,21 +138,4 @@ function assertChecked(text: string, file: string): void {
   const [first] = parseTopology(text, file).diagnostics;
   if (first === undefined) return;
   throw new Error(`init wrote a topology that check objects to: ${first.message} [${first.rule}]`);
-}
-
-function write(file: string, text: string, force: boolean): void {
-  if (!force && existsSync(file)) {
-    throw new InputError(`${file} is there already`, 'name another file, or give --force');
-  }
-  try {
-    // Exclusive: nothing that comes into being meanwhile is written over.
-    const fd = openSync(file, force ? 'w' : 'wx');
-    try {
-      writeSync(fd, text);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw asOutputError(error, file);
-  }
 }
